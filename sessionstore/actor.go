@@ -24,6 +24,8 @@ const (
 	ReasonTag Reason = "tag"
 	// ReasonAll: [Manager.RevokeAll].
 	ReasonAll Reason = "all"
+	// ReasonBefore: [Manager.RevokeBefore].
+	ReasonBefore Reason = "before"
 	// ReasonLimit: the user's oldest sessions, after a login beyond
 	// [LimitConfig.MaxSessionsPerUser].
 	ReasonLimit Reason = "limit"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -57,6 +58,12 @@ func TestRevocationEventsHaveReasonAndActor(t *testing.T) {
 			_, err := site.m.RevokeTag(ctx, tag)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonTag, ""},
+		{"all older ones", func(
+			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
+		) error {
+			_, err := site.m.RevokeBefore(ctx, time.Now().Add(time.Minute))
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonBefore, ""},
 		{"all sessions", func(
 			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
 		) error {

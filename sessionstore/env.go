@@ -25,7 +25,7 @@ import (
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
 // themselves. [Open], [New] and [NewWithStore] log a WARN if a value may have
 // been meant otherwise.
-func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
+func ConfigFromEnv() (Config, error) { return ConfigFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that Config.check reports.
 var envNames = map[string]string{
@@ -54,7 +54,9 @@ var envNames = map[string]string{
 	"Legacy.Until":              "LEGACY_SESSION_UNTIL",
 }
 
-func configFrom(lookup func(string) (string, bool)) (Config, error) {
+// ConfigFrom is [ConfigFromEnv] for variables from elsewhere, such as a file.
+// lookup returns the value of a variable, as [os.LookupEnv] does.
+func ConfigFrom(lookup func(name string) (string, bool)) (Config, error) {
 	e := environment{lookup: lookup, unread: map[string]bool{}}
 	e.legacySecret = e.exact("LEGACY_SESSION_SECRET", "LEGACY_SESSION_SECRET_FILE")
 	cfg := Config{

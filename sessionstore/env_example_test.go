@@ -90,7 +90,7 @@ func TestSeedExampleIsAsStrict(t *testing.T) {
 		}
 	}
 	vars["SESSION_SECRET"] = string(secretA)
-	cfg, err := configFrom(lookupIn(vars))
+	cfg, err := ConfigFrom(lookupIn(vars))
 	if err != nil || cfg.Env != Production || len(cfg.notices) > 0 {
 		t.Errorf("%+v, %v", cfg.notices, err)
 	}

@@ -64,7 +64,7 @@ func TestASecretInAFile(t *testing.T) {
 	for name, secret := range fileVariables {
 		vars := variables(name)
 		vars[name] = secret.value
-		want, err := configFrom(lookupIn(vars))
+		want, err := ConfigFrom(lookupIn(vars))
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -72,7 +72,7 @@ func TestASecretInAFile(t *testing.T) {
 			vars := variables(name)
 			vars[name+"_FILE"] = " " + secretFile(t, secret.value+end) + " "
 			vars[name] = " " // counts as not set
-			got, err := configFrom(lookupIn(vars))
+			got, err := ConfigFrom(lookupIn(vars))
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s with %q at its end: %v", name, end, err)
 			}
@@ -96,7 +96,7 @@ func TestFaultsOfAFile(t *testing.T) {
 		} {
 			vars := variables(name)
 			vars[name], vars[file] = tt.value, tt.path
-			_, err := configFrom(lookupIn(vars))
+			_, err := ConfigFrom(lookupIn(vars))
 			faults := faultsOf(t, err)
 			if len(faults) != 1 || faults[0].Name != tt.want {
 				t.Errorf("%s, %s: %v", name, problem, err)
@@ -115,7 +115,7 @@ func TestABadSecretInAFile(t *testing.T) {
 	t.Parallel()
 	vars := variables("SESSION_SECRET")
 	vars["SESSION_SECRET_FILE"] = secretFile(t, "Canary-7355608\n")
-	_, err := configFrom(lookupIn(vars))
+	_, err := ConfigFrom(lookupIn(vars))
 	if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != "SESSION_SECRET" ||
 		strings.Contains(err.Error(), "Canary") {
 		t.Errorf("%v", err)

@@ -30,7 +30,7 @@ func FuzzConfigFromEnv(f *testing.F) {
 		if strings.Contains(lines, "SESSION_ENCRYPTION_KEY") || len(secret)%2 == 0 {
 			delete(vars, "SESSION_ENCRYPTION_KEY")
 		}
-		cfg, err := configFrom(lookupIn(vars))
+		cfg, err := ConfigFrom(lookupIn(vars))
 		if err != nil {
 			if strings.Contains(err.Error(), canary) {
 				t.Fatalf("a value is shown: %v", err)

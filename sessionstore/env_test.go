@@ -43,12 +43,12 @@ func configWith(vars map[string]string) (Config, error) {
 	for k, v := range vars {
 		all[k] = v
 	}
-	return configFrom(lookupIn(all))
+	return ConfigFrom(lookupIn(all))
 }
 
 func TestEnvReadsDocumentedVariables(t *testing.T) {
 	asked := map[string]bool{}
-	_, _ = configFrom(func(name string) (string, bool) { asked[name] = true; return "", false })
+	_, _ = ConfigFrom(func(name string) (string, bool) { asked[name] = true; return "", false })
 	for _, name := range envNamesOfTheReadme {
 		if !asked[name] {
 			t.Errorf("%s is not read", name)
@@ -477,7 +477,7 @@ func TestEnvFaultsAreReportedTogether(t *testing.T) {
 		"TRUSTED_PROXIES":        "Canary-7355608",
 		"SESSION_PRUNE_INTERVAL": "Canary-7355608", "APP_ENV": "Canary-7355608",
 	}
-	_, err := configFrom(lookupIn(bad))
+	_, err := ConfigFrom(lookupIn(bad))
 	var names []string
 	for _, fault := range faultsOf(t, err) {
 		names = append(names, strings.Split(fault.Name, ", ")[0])

@@ -73,7 +73,7 @@ var (
 // is unchanged.
 type ValueError struct {
 	// Key is the name of the value, as given to [NewKey] or [Session.Set], or
-	// "user id", "level", "method" or "tag".
+	// "user id", "level", "method", "tag" or "time".
 	Key string
 	// Problem describes the fault without the value.
 	Problem string

@@ -174,10 +174,25 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, m.ownMarksOf(ctx))
 }
 
+// RevokeBefore ends the sessions of all users and visitors that were created
+// before a time, by Postgres's clock; a login creates one too. It works in
+// batches as [Manager.RevokeUser] does. Like [Manager.RevokeAll] it refuses the
+// logins that are under way, and the later take-over of a session of another
+// library or of an emergency, of whatever age. A zero time is a *[ValueError].
+func (m *Manager) RevokeBefore(ctx context.Context, at time.Time) (Revocation, error) {
+	if at.IsZero() {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", &ValueError{
+			Key: "time", Problem: "is zero: for all sessions call RevokeAll",
+		})
+	}
+	sel := store.Selection{All: true, Before: at}
+	return m.revoke(ctx, sel, ReasonBefore, m.ownMarksOf(ctx))
+}
+
 // WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeTag],
-// [Manager.RevokeAll] and [Session.RevokeOthers]. They call report after each
-// batch, with the number of sessions that have ended so far. A report that
-// saves the session of a RevokeOthers waits for itself.
+// [Manager.RevokeAll], [Manager.RevokeBefore] and [Session.RevokeOthers]. They
+// call report after each batch, with the number of sessions that have ended so
+// far. A report that saves the session of a RevokeOthers waits for itself.
 func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }

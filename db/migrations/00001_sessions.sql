@@ -346,7 +346,7 @@ COMMENT ON COLUMN pgsession.events.session IS
 COMMENT ON COLUMN pgsession.events.methods IS
     'How the user logged in, the oldest method first; with level';
 COMMENT ON COLUMN pgsession.events.reason IS
-    'Why sessions ended: logout, login, handle, others, user, all, limit, tag or suspicious';
+    'Why sessions ended: logout, login, handle, others, user, all, before, limit, tag or suspicious';
 COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
 COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
 

@@ -29,14 +29,19 @@ WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
         = @handle::bytea
 RETURNING s.id;
 
--- DistributedRevokeAll revokes all sessions of all users. seen is how many
--- there were when the statement began.
+-- DistributedRevokeAll revokes the sessions of all users that began no later
+-- than until. seen is how many there were when the statement began.
 -- name: DistributedRevokeAll :one
 WITH gone AS (
-    DELETE FROM pgsession.sessions RETURNING 1
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.created_at <= sqlc.arg(until)::timestamptz
+    RETURNING 1
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
+    (
+        SELECT pg_catalog.count(*) FROM pgsession.sessions AS o
+        WHERE o.created_at <= sqlc.arg(until)::timestamptz
+    )::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 
 -- DistributedRevoke revokes the sessions of a user, or with a tag, but one. The

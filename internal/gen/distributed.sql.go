@@ -6,9 +6,9 @@ package gen
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
-	"time"
 )
 
 const distributedDelete = `-- name: DistributedDelete :execrows
@@ -118,10 +118,15 @@ func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *Distribut
 
 const distributedRevokeAll = `-- name: DistributedRevokeAll :one
 WITH gone AS (
-    DELETE FROM pgsession.sessions RETURNING 1
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.created_at <= $1::timestamptz
+    RETURNING 1
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
+    (
+        SELECT pg_catalog.count(*) FROM pgsession.sessions AS o
+        WHERE o.created_at <= $1::timestamptz
+    )::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked
 `
 
@@ -130,10 +135,10 @@ type DistributedRevokeAllRow struct {
 	Revoked int64
 }
 
-// DistributedRevokeAll revokes all sessions of all users. seen is how many
-// there were when the statement began.
-func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*DistributedRevokeAllRow, error) {
-	row := db.QueryRow(ctx, distributedRevokeAll)
+// DistributedRevokeAll revokes the sessions of all users that began no later
+// than until. seen is how many there were when the statement began.
+func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX, until time.Time) (*DistributedRevokeAllRow, error) {
+	row := db.QueryRow(ctx, distributedRevokeAll, until)
 	var i DistributedRevokeAllRow
 	err := row.Scan(&i.Seen, &i.Revoked)
 	return &i, err

@@ -72,6 +72,15 @@ func (m *Store) Revoke(
 	now := m.options.Now()
 	m.mark(&s, now)
 	r := store.Revocation{Committed: true, CacheAcked: true}
+	if s.All && !s.Before.IsZero() {
+		for id, rec := range m.sessions {
+			if rec.CreatedAt.Before(s.Before) {
+				m.drop(id)
+				r.Count++
+			}
+		}
+		return nil, r, nil
+	}
 	if s.All {
 		r.Count = len(m.sessions)
 		clear(m.sessions)

@@ -105,7 +105,7 @@ func (b *base) revokeRows(
 	var gone [][]byte
 	switch {
 	case sel.All:
-		if n, err = b.revokeAll(ctx, db); err == nil && n == 0 {
+		if n, err = b.revokeAll(ctx, db, untilOf(&sel)); err == nil && n == 0 {
 			err = b.queries.SessionAwaitStandby(ctx, db)
 		}
 		return nil, n, err
@@ -204,11 +204,21 @@ func ownerOf(sel *store.Selection) (user pgtype.Text, tag [][]byte) {
 	return orNull(sel.UserID), nil
 }
 
-// revokeAll ends all sessions.
-func (b *base) revokeAll(ctx context.Context, db querier) (n int, err error) {
+// untilOf returns when the last sessions began that a revoke of all ends.
+func untilOf(sel *store.Selection) time.Time {
+	if sel.Before.IsZero() {
+		return endOfTime
+	}
+	return sel.Before.Add(-time.Nanosecond) // pgx rounds down to a microsecond
+}
+
+// revokeAll ends the sessions that began no later than until.
+func (b *base) revokeAll(
+	ctx context.Context, db querier, until time.Time,
+) (n int, err error) {
 	var kept keptRows
 	for {
-		row, err := b.queries.DistributedRevokeAll(ctx, db)
+		row, err := b.queries.DistributedRevokeAll(ctx, db, until)
 		if err != nil {
 			return n, err
 		}
@@ -272,18 +282,21 @@ type sweep struct {
 // run ends the sessions that no other transaction has locked. Afterwards it
 // ends those that began no later than the revoke, and waits for one locked
 // session at a time. It stops when a statement that skips none has seen none.
+// With Selection.Before it ends none that began later than that.
 func (s *sweep) run(ctx context.Context) error {
 	began, err := s.s.commitMark(ctx, &s.sel)
 	if err != nil {
 		return err
 	}
-	until := endOfTime
+	until := untilOf(&s.sel)
 	var locked error // of a wait for a locked session
 	for {
 		if err := s.pass(ctx, until); err != nil {
 			return s.orLocked(ctx, err, locked)
 		}
-		until = began.Add(coherence.Allowance)
+		if latest := began.Add(coherence.Allowance); latest.Before(until) {
+			until = latest
+		}
 		seen, err := s.once(ctx, until)
 		switch {
 		case errors.Is(err, errLocked) && !s.late(ctx):

@@ -269,6 +269,10 @@ type Selection struct {
 	Keep int
 	// All is every session of all users.
 	All bool
+	// Before, with All, ends only the sessions that were created before this
+	// time, by the store's clock; a login creates one too. The mark is that of
+	// all users, at the time of the revoke. Zero is for all sessions.
+	Before time.Time
 	// Tag selects the sessions with this tag, of all users. It is used with
 	// Except only. The zero Tag selects none.
 	Tag Tag

@@ -152,6 +152,32 @@ var owning = []testCase{
 		},
 	},
 	{
+		name: "Revoke of all with Before spares what began then or later",
+		why:  "an operator ends what is older than a fault, and spares the rest",
+		run: func(h *harness) {
+			older, visitors, newer := h.create("ada"), h.create(""), h.create("ada")
+			h.age(older.ID, time.Hour)
+			h.age(visitors.ID, time.Hour)
+			before := func(at time.Time, ended ...store.ID) {
+				h.Helper()
+				_, r, err := h.store.Revoke(h.ctx, store.Selection{All: true, Before: at})
+				if err != nil || r.Count < len(ended) || !r.Committed {
+					h.Errorf("Revoke: %+v, error %v, want %d or more", r, err, len(ended))
+				}
+				for _, id := range ended {
+					if _, err := h.peer.Save(
+						h.ctx, id, set("k", 1),
+					); !errors.Is(err, store.ErrNotFound) {
+						h.Errorf("Save of an older session: %v, want ErrNotFound", err)
+					}
+				}
+			}
+			before(newer.CreatedAt, older.ID, visitors.ID)
+			h.load(newer.ID)
+			before(newer.CreatedAt.Add(time.Microsecond), newer.ID)
+		},
+	},
+	{
 		name: "Revoke with Keep spares the latest logins",
 		why:  "Keep enforces a limit: the session that has just begun must not end",
 		run: func(h *harness) {
