@@ -32,7 +32,13 @@ var imports = map[string][]string{
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",
 	},
-	"cmd/migrate": {module + "/internal/migrate"},
+	"cmd/migrate":   {module + "/internal/migrate"},
+	"cmd/pgsession": {module + "/internal/operator"},
+	"internal/operator": {
+		module + "/db", module + "/internal/dburl", module + "/internal/migrate",
+		module + "/internal/schema", module + "/sessionstore", module + "/sessionstore/store",
+		"github.com/jackc/pgx/v5/...",
+	},
 	"internal/migrate": {
 		module + "/db", module + "/internal/dburl", module + "/internal/pgsimple",
 		module + "/internal/secretfile",

@@ -1,0 +1,154 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/internal/dburl"
+	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	// storeTimeout bounds a statement of the library. It is longer than that of
+	// an application, and no longer than statement_timeout of its role.
+	storeTimeout = 30 * time.Second
+	// connectTimeout applies to a URL without connect_timeout.
+	connectTimeout = 10 * time.Second
+	maxConns       = 4
+)
+
+// settings are the variables that lead to the sessions and to their cache. A
+// fault of any other setting is none of the operator's.
+var settings = []string{
+	"APP_ENV", "NODE_ENV", "DATABASE_URL", "DATABASE_URL_FILE", "SESSION_SCHEMA",
+	"SESSION_RECORD_EVENTS", "USE_REDIS_SESSIONS", "REDIS_URL", "REDIS_URL_FILE",
+	"SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_FILE", "SESSION_CACHE_FRESHNESS",
+	"SESSION_LOCAL_FRESHNESS", "SESSION_EMERGENCY_GRACE",
+}
+
+// noSecret takes the place of SESSION_SECRET: nothing here makes or reads a
+// cookie.
+const noSecret = "this program neither makes nor reads a cookie"
+
+var errNoDatabase = errors.New(
+	"no database: set DATABASE_URL as the application has it, or give -database-url")
+
+// lookup returns a variable of the environment, with the flags over it.
+func (c *call) lookup(name string) (string, bool) {
+	switch {
+	case name == "DATABASE_URL" && c.databaseURL != "":
+		return c.databaseURL, true
+	case name == "DATABASE_URL_FILE" && c.databaseURL != "":
+		return "", false
+	case name == "SESSION_SCHEMA" && c.schema != "":
+		return c.schema, true
+	}
+	return c.env(name)
+}
+
+// config reads the settings that lead to the sessions.
+func (c *call) config() (sessionstore.Config, error) {
+	url, _ := c.lookup("DATABASE_URL")
+	if file, _ := c.lookup("DATABASE_URL_FILE"); url == "" && file == "" {
+		return sessionstore.Config{}, misused{errNoDatabase}
+	}
+	cfg, err := sessionstore.ConfigFrom(func(name string) (string, bool) {
+		switch {
+		case name == "SESSION_SECRET":
+			return noSecret, true
+		case slices.Contains(settings, name):
+			return c.lookup(name)
+		}
+		return "", false
+	})
+	if err != nil {
+		return cfg, err
+	}
+	cfg.StoreTimeout = storeTimeout
+	cfg.Outage.DisableEmergency = true
+	cfg.Observer = func(context.Context, sessionstore.Event) {}
+	cfg.Logger = slog.New(slog.NewTextHandler(c.progress, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+	}))
+	return cfg, nil
+}
+
+// openPool makes a pool without a connection.
+func openPool(cfg *sessionstore.Config) (*pgxpool.Pool, error) {
+	pc, err := dburl.Parse(string(cfg.DatabaseURL))
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "pgsession"
+	}
+	pc.MaxConns, pc.MinConns, pc.MinIdleConns = maxConns, 0, 0
+	sessionstore.ConfigurePool(pc)
+	return pgxpool.NewWithConfig(context.Background(), pc)
+}
+
+// installation is a database of sessions with its cache.
+type installation struct {
+	*sessionstore.Manager
+
+	pool *pgxpool.Pool
+	cfg  sessionstore.Config
+}
+
+// open opens the installation of the environment.
+func (c *call) open(ctx context.Context) (*installation, error) {
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := openPool(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	m, err := sessionstore.New(ctx, pool, cfg)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("%w: `pgsession doctor` says more", err)
+	}
+	return &installation{m, pool, cfg}, nil
+}
+
+// close ends all connections. What it returns is not of interest: a revoke has
+// been acknowledged before.
+func (i *installation) close() {
+	_ = i.Close()
+	i.pool.Close()
+}
+
+// cached reports whether there is a cache in the environment.
+func (i *installation) cached() bool {
+	return i.cfg.Cache.UseRedis || i.cfg.Cache.LocalFreshness > 0
+}
+
+// row scans the one row of a query on the schema of the installation. It
+// reports false for none.
+func (i *installation) row(ctx context.Context, sql string, args, into []any) (bool, error) {
+	err := i.pool.QueryRow(ctx, i.inSchema(sql), args...).Scan(into...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (i *installation) inSchema(sql string) string {
+	if i.cfg.Schema == "" {
+		return sql
+	}
+	return schema.Rename(sql, i.cfg.Schema)
+}

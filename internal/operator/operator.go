@@ -1,0 +1,199 @@
+// Package operator is the command line for those who run an installation: it
+// lists and ends sessions, counts them, and finds what is wrong.
+package operator
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/migrate"
+)
+
+// Exit statuses. That of migrate is its own.
+const (
+	ok      = 0
+	failed  = 1
+	misuse  = 2
+	foundIt = 3
+)
+
+const usage = `For those who run an application with pgsession.
+
+Usage: pgsession COMMAND [flags]
+
+Commands:
+  sessions  list live sessions, the newest first, each with its handle
+              -user USER | -handle HANDLE | -all
+              -limit N         100 if not given
+  revoke    end sessions, and tell the cache
+              -user USER       all of a user, with the logins that are under way
+              -handle HANDLE   one; with -user it is found by an index, else the table is read
+              -before TIME     all that began before a time, such as 2026-01-31T20:00:00Z, or an age, such as 72h;
+                               logins that are under way are refused
+              -all             all of all users and visitors, with the logins that are under way
+              -yes             needed for -before and -all
+              -actor NAME      who does it, for the events; pgsession if not given
+              -note TEXT       why, for the events
+  stats     count the sessions
+              -exact           read all of a big table instead of estimating
+  ops FILE  print a file of db/ops for psql; without FILE, their names
+  migrate   make, change and check the schema: see pgsession migrate -h
+
+Flags of all commands but ops and migrate:
+  -database-url URL  DATABASE_URL if not given
+  -schema NAME       SESSION_SCHEMA if not given, and pgsession without that
+  -timeout DURATION  the longest that the command may take, such as 5m; without it as long as it takes
+  -json              print JSON
+
+The environment is that of the application: USE_REDIS_SESSIONS, REDIS_URL, SESSION_ENCRYPTION_KEY and APP_ENV lead to
+its cache, and SESSION_RECORD_EVENTS writes what is done to its table of events. SESSION_SECRET is not needed.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 3 a check has found something.
+`
+
+// Lookup returns a variable of the environment, as os.LookupEnv does.
+type Lookup func(name string) (string, bool)
+
+// command is one of the commands that use a database.
+type command struct {
+	flags []string // beside those of all
+	check func(*options) error
+	run   func(context.Context, *call) error
+}
+
+var commands = map[string]command{
+	"sessions": {
+		flags: []string{"user", "handle", "all", "limit"}, check: checkSessions, run: sessions,
+	},
+	"revoke": {
+		flags: []string{"user", "handle", "before", "all", "yes", "actor", "note"},
+		check: checkRevoke, run: revoke,
+	},
+	"stats": {flags: []string{"exact"}, run: stats},
+}
+
+// call is one run of a command.
+type call struct {
+	*options
+
+	env      Lookup
+	out      io.Writer
+	progress io.Writer
+	now      func() time.Time
+}
+
+// errFound: the command has printed what is wrong.
+var errFound = errors.New("something is wrong")
+
+// misused is an error of the command line.
+type misused struct{ error }
+
+// Run executes a command line and returns the exit status. args are those after
+// the name of the program.
+func Run(ctx context.Context, args []string, env Lookup, stdout, stderr io.Writer) int {
+	name := ""
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "-h", "-help", "--help", "help":
+		_, _ = io.WriteString(stdout, usage)
+		return ok
+	case "migrate":
+		value := func(name string) string {
+			v, _ := env(name)
+			return v
+		}
+		return migrate.Run(ctx, args, value, stdout, stderr)
+	case "ops":
+		return ops(args, env, stdout, stderr)
+	}
+	do, known := commands[name]
+	o, err := &options{}, error(nil)
+	switch {
+	case name == "":
+		err = errors.New("no command")
+	case !known:
+		err = fmt.Errorf("unknown command %q: the command comes first", name)
+	default:
+		o, err = parse(name, do.flags, args)
+		if err == nil && do.check != nil {
+			err = do.check(o)
+		}
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(stdout, usage)
+		return ok
+	}
+	if err != nil {
+		return wrongUse(stderr, err)
+	}
+	if o.timeout > 0 {
+		limited, stop := context.WithTimeout(ctx, o.timeout)
+		defer stop()
+		ctx = limited
+	}
+	err = do.run(ctx, &call{options: o, env: env, out: stdout, progress: stderr, now: time.Now})
+	return statusOf(ctx, err, stderr)
+}
+
+// statusOf prints the error of a command and returns the exit status.
+func statusOf(ctx context.Context, err error, stderr io.Writer) int {
+	switch {
+	case err == nil:
+		return ok
+	case errors.Is(err, errFound):
+		return foundIt
+	case errors.As(err, new(misused)):
+		_, _ = fmt.Fprintf(stderr, "pgsession: %v\n", err)
+		return misuse
+	case errors.Is(ctx.Err(), context.Canceled):
+		_, _ = fmt.Fprintln(stderr, "pgsession: interrupted")
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		_, _ = fmt.Fprintln(stderr, "pgsession: -timeout is over")
+	}
+	_, _ = fmt.Fprintf(stderr, "pgsession: %v\n", err)
+	return failed
+}
+
+func wrongUse(stderr io.Writer, err error) int {
+	_, _ = fmt.Fprintf(stderr, "pgsession: %v\n\n%s", err, usage)
+	return misuse
+}
+
+// ops prints a file of db/ops.
+func ops(args []string, env Lookup, stdout, stderr io.Writer) int {
+	file := ""
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		file, args = args[0], args[1:]
+	}
+	o, err := parse("ops", nil, args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(stdout, usage)
+		return ok
+	}
+	if err == nil && file == "" && len(o.rest) > 0 {
+		file, o.rest = o.rest[0], o.rest[1:]
+	}
+	if err == nil && len(o.rest) > 0 {
+		err = fmt.Errorf("unexpected %q", o.rest[0])
+	}
+	if err != nil {
+		return wrongUse(stderr, err)
+	}
+	if o.schema == "" {
+		o.schema, _ = env("SESSION_SCHEMA")
+	}
+	text, err := db.Ops(file, db.Options{Schema: o.schema})
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "pgsession: %v\n", err)
+		return failed
+	}
+	_, _ = io.WriteString(stdout, text)
+	return ok
+}

@@ -1,0 +1,86 @@
+package operator
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options is a parsed command line.
+type options struct {
+	databaseURL, schema string
+	timeout             time.Duration // of the command; 0 for none
+	json                bool
+
+	user, handle, before string
+	all, yes, exact      bool
+	limit                int
+	actor, note          string
+
+	given []string // the flags
+	rest  []string // what is no flag
+}
+
+// common are the flags of every command that uses a database.
+var common = []string{"database-url", "schema", "timeout", "json"}
+
+// parse reads the flags of a command.
+func parse(name string, own, args []string) (*options, error) {
+	o := &options{}
+	all := flag.NewFlagSet(name, flag.ContinueOnError)
+	all.StringVar(&o.databaseURL, "database-url", "", "")
+	all.StringVar(&o.schema, "schema", "", "")
+	all.DurationVar(&o.timeout, "timeout", 0, "")
+	all.BoolVar(&o.json, "json", false, "")
+	all.StringVar(&o.user, "user", "", "")
+	all.StringVar(&o.handle, "handle", "", "")
+	all.StringVar(&o.before, "before", "", "")
+	all.BoolVar(&o.all, "all", false, "")
+	all.BoolVar(&o.yes, "yes", false, "")
+	all.BoolVar(&o.exact, "exact", false, "")
+	all.IntVar(&o.limit, "limit", 100, "")
+	all.StringVar(&o.actor, "actor", "pgsession", "")
+	all.StringVar(&o.note, "note", "", "")
+
+	// A command takes its own flags alone.
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error has the text
+	all.VisitAll(func(f *flag.Flag) {
+		if slices.Contains(common, f.Name) || slices.Contains(own, f.Name) {
+			flags.Var(f.Value, f.Name, "")
+		}
+	})
+	if err := flags.Parse(args); err != nil {
+		return o, fmt.Errorf("%s: %w", name, err)
+	}
+	flags.Visit(func(f *flag.Flag) { o.given = append(o.given, f.Name) })
+	o.rest = flags.Args()
+	switch {
+	case len(o.rest) > 0 && name != "ops":
+		return o, fmt.Errorf("%s: unexpected %q", name, strings.Join(o.rest, " "))
+	case o.has("timeout") && o.timeout < time.Millisecond:
+		return o, errors.New("-timeout must be a duration such as 60s")
+	}
+	return o, nil
+}
+
+// has reports whether a flag was given.
+func (o *options) has(name string) bool { return slices.Contains(o.given, name) }
+
+// onlyOne returns an error unless exactly one of these flags was given.
+func (o *options) onlyOne(command string, names ...string) error {
+	n := 0
+	for _, name := range names {
+		if o.has(name) {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("%s needs one of -%s", command, strings.Join(names, ", -"))
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	maxLimit = 1_000_000
+	maxPage  = 1000
+)
+
+func checkSessions(o *options) error {
+	if err := o.onlyOne("sessions", "user", "handle", "all"); err != nil {
+		return err
+	}
+	if o.limit < 1 || o.limit > maxLimit {
+		return fmt.Errorf("-limit must be 1 to %d", maxLimit)
+	}
+	if o.has("handle") {
+		return checkHandle(o.handle)
+	}
+	return checkUser(o)
+}
+
+// checkUser returns an error for a user id that no session can have.
+func checkUser(o *options) error {
+	if o.has("user") && o.user == "" {
+		return errors.New("-user is empty: give the id that the application passes to Login")
+	}
+	return nil
+}
+
+// sessionJSON is a session in the output of sessions -json.
+type sessionJSON struct {
+	sessionstore.Info
+
+	Device string `json:"device"`
+}
+
+// sessions lists the live sessions of a user, of all, or the one of a handle.
+func sessions(ctx context.Context, c *call) error {
+	i, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	var infos []sessionstore.Info
+	more := false
+	switch {
+	case c.has("handle"):
+		f, err := i.find(ctx, c.handle)
+		if err != nil {
+			return err
+		}
+		if infos, err = i.info(ctx, f); err != nil {
+			return err
+		}
+		if len(infos) == 0 || string(infos[0].Handle) != c.handle {
+			return noSession(c.handle)
+		}
+	default:
+		if infos, more, err = i.newest(ctx, c.user, c.limit); err != nil {
+			return err
+		}
+	}
+	if c.json {
+		return c.printSessionsJSON(infos, more)
+	}
+	return c.printSessions(infos, more)
+}
+
+// newest returns the newest sessions of a user, or of all users, and whether
+// there are more.
+func (i *installation) newest(
+	ctx context.Context, userID string, limit int,
+) (all []sessionstore.Info, more bool, err error) {
+	var page sessionstore.Page
+	for {
+		page.Max = min(maxPage, limit+1-len(all))
+		var infos []sessionstore.Info
+		if userID == "" {
+			infos, err = i.ListAll(ctx, page)
+		} else {
+			infos, err = i.List(ctx, userID, page)
+		}
+		if err != nil {
+			return all, false, err
+		}
+		if len(infos) == 0 {
+			return all, false, nil
+		}
+		if all = append(all, infos...); len(all) > limit {
+			return all[:limit], true, nil
+		}
+		page = infos[len(infos)-1].Next()
+	}
+}
+
+func (c *call) printSessionsJSON(infos []sessionstore.Info, more bool) error {
+	list := make([]sessionJSON, len(infos))
+	for i, info := range infos {
+		list[i] = sessionJSON{info, info.Device().String()}
+	}
+	return json.NewEncoder(c.out).Encode(struct {
+		Sessions []sessionJSON `json:"sessions"`
+		More     bool          `json:"more"`
+	}{list, more})
+}
+
+func (c *call) printSessions(infos []sessionstore.Info, more bool) error {
+	if len(infos) == 0 {
+		_, _ = fmt.Fprintln(c.out, "no live session")
+		return nil
+	}
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table,
+		"HANDLE\tUSER\tDEVICE\tADDRESS\tBEGAN (UTC)\tLAST SEEN\tEXPIRES\tLEVEL\tMETHODS")
+	for _, info := range infos {
+		address := ""
+		if info.IP.IsValid() {
+			address = info.IP.String()
+		}
+		names := make([]string, len(info.Methods))
+		for i, m := range info.Methods {
+			names[i] = printable(m.Name)
+		}
+		user := printable(info.UserID)
+		if info.Pending {
+			user = "(login not completed)"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n",
+			info.Handle, user, printable(info.Device().String()), address, clock(info.CreatedAt),
+			clock(info.LastSeenAt), clock(info.ExpiresAt), info.Level, strings.Join(names, ","))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if more {
+		_, _ = fmt.Fprintf(c.progress, "there are more: -limit %d\n", min(10*c.limit, maxLimit))
+	}
+	return nil
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.DateTime) }
+
+// printable quotes a text with characters that a terminal would obey.
+func printable(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return strconv.Quote(text)
+	}
+	return text
+}
