@@ -40,7 +40,6 @@
 //
 // # Documents
 //
-// README.md has all settings, SECURITY.md the promises, ARCHITECTURE.md the
-// design, and docs/ the guides for those who run Postgres, Redis and the
-// program: https://github.com/reporadar/pgsession
+// docs/README.md lists all pages by reader, SECURITY.md has the promises and
+// ARCHITECTURE.md the design: https://github.com/reporadar/pgsession
 package pgsession

@@ -54,7 +54,8 @@ const (
 // DatabaseURL and Secrets must be set. [ConfigFromEnv] makes a Config from
 // environment variables. A Config that is printed shows no secret.
 type Config struct {
-	// Env is the environment. Defaults to [Production].
+	// Env is the environment: production, staging or development. Defaults to
+	// [Production].
 	Env Environment
 
 	// DatabaseURL is the Postgres that keeps the sessions, as a postgres:// URL
@@ -216,8 +217,8 @@ type PrivacyConfig struct {
 type SuspicionConfig struct {
 	// DisableCheck turns off the check, and with it [EventSuspicious].
 	DisableCheck bool
-	// Action is what happens. Defaults to [ActionObserve]. The others need the
-	// check, and the metadata of [PrivacyConfig].
+	// Action is what is done about a suspicion. Defaults to [ActionObserve].
+	// The others need the check, and the metadata of [PrivacyConfig].
 	Action SuspiciousAction
 	// Judge selects the action for each suspicion, in place of Action. Defaults
 	// to none.

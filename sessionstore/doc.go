@@ -46,9 +46,9 @@
 // change different keys of one session at the same time. If they change the
 // same key, the later save wins. If both Pop one value, both may get it.
 //
-// Only the creation of a session inserts a row. If a session is logged out
-// while a request changes it, the request does not bring it back: its changes
-// are lost, and an [EventChangeLost] reports that.
+// A row is inserted for a new session only, or in exchange for a live one. If a
+// session is logged out while a request changes it, the request does not bring
+// it back: its changes are lost, and an [EventChangeLost] reports that.
 //
 // # Factors
 //

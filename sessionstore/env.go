@@ -14,9 +14,11 @@ import (
 	"github.com/reporadar/pgsession/legacy/express"
 )
 
-// ConfigFromEnv reads a [Config] from environment variables and checks it. The
-// README lists them. An empty variable counts as not set. The error has all
-// faults, each a *[ConfigError]: it names the variable and never its value.
+// ConfigFromEnv reads a [Config] from environment variables and checks it. Each
+// variable, its field and its default stand in docs/reference/configuration.md:
+// https://github.com/reporadar/pgsession/blob/main/docs/reference/configuration.md.
+// An empty variable counts as not set. The error has all faults, each a
+// *[ConfigError]: it names the variable and never its value.
 //
 // A secret may be in a file: DATABASE_URL_FILE names that of DATABASE_URL, and
 // so on. Line breaks at its end are cut. Both variables set is a fault, and so

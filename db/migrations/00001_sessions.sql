@@ -120,7 +120,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON TABLE pgsession.sessions IS 'One row per live session; a revoked session has no row';
+COMMENT ON TABLE pgsession.sessions IS 'One row per session, until it is revoked, or pruned after its end';
 COMMENT ON COLUMN pgsession.sessions.id IS 'SHA-256 of the token, which is stored nowhere';
 COMMENT ON COLUMN pgsession.sessions.version IS
     '+1 with every save and rotation; a touch leaves it';

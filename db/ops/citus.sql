@@ -1,5 +1,5 @@
 -- Distributes the table of sessions over the nodes of a Citus cluster, by id. integration/citus runs it, and the library on what
--- it makes, on Citus 13.2 with Postgres 15; what that costs and what does not work there is in docs/operations/scaling.md.
+-- it makes, on Citus 13.2 with Postgres 15; what that costs and what does not work there is in docs/operations/citus.md.
 --
 -- Run it on the coordinator, in the database with the sessions, after `migrate up` and roles.sql. It can be run again, and while
 -- the application runs: the rows that are there are copied, and whoever writes waits for it. `SET citus.shard_count = 8` before

@@ -33,5 +33,6 @@ func main() {
 	}
 	go sessions.Run(context.Background()) // prunes expired sessions
 	handler := sessions.Handler(sessionstore.HandlerFunc(count))
+	log.Print("http://127.0.0.1:8080")
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
 }

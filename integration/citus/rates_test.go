@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	measure = flag.Bool("rates", false, "measure the rates of docs/operations/scaling.md")
+	measure = flag.Bool("rates", false, "measure the rates of bench/NOTES.md")
 	shards  = flag.String("shards", "32", "how many shards for that; 32 is Citus's default")
 )
 
@@ -92,8 +92,8 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// The table of docs/operations/scaling.md: both sides alternate on one machine,
-// waiting for their disks.
+// The table of bench/NOTES.md: both sides alternate on one machine, waiting for
+// their disks.
 //
 // Slow: it measures, and only if -rates asks for it.
 func TestSlowRates(t *testing.T) {

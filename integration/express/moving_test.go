@@ -14,7 +14,7 @@ import (
 )
 
 var write = flag.Bool("write", false,
-	"write a part of docs/guides/moving.md instead of comparing with it")
+	"write a part of docs/design/express.md instead of comparing with it")
 
 // transcript is what a terminal would show, as Markdown, with names in place of
 // addresses and of what is random.
@@ -118,7 +118,7 @@ func (tr *transcript) end(name string) {
 	}
 }
 
-// docs/guides/moving.md shows what this test has seen, from both sides: the
+// docs/design/express.md shows what this test has seen, from both sides: the
 // demo of Go and the Express example, as `make demo/express` runs them.
 func TestSlowMovingSeenFromBothSides(t *testing.T) {
 	application := pgtest.Demo(t, pgtest.Database(t))
@@ -163,5 +163,5 @@ func TestSlowMovingSeenFromBothSides(t *testing.T) {
 		tr.send(laptop, goURL, "POST", "/api/logout", 200),
 		tr.send(laptop, nodeURL, "GET", "/api/me", 401),
 	)
-	tr.end("docs/guides/moving.md")
+	tr.end("docs/design/express.md")
 }

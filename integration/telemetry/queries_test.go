@@ -115,9 +115,10 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 		return
 	}
 	document := string(module(t, "docs/operations/alerts.md"))
-	headings := map[string]bool{}
-	for _, h := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(document, -1) {
-		headings[h[1]] = true
+	headings, sections := map[string]bool{}, map[string]string{}
+	for _, section := range strings.Split(document, "\n## ")[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		headings[name], sections[name] = true, text
 	}
 	// An operator of a release reads the documents of that release.
 	newest := regexp.MustCompile(`(?m)^## ([0-9.]+)`).FindSubmatch(module(t, "CHANGELOG.md"))
@@ -136,6 +137,14 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 				t.Errorf("docs/operations/alerts.md does not say what to do about %s", rule.Alert)
 			}
 			delete(headings, rule.Alert)
+			for _, part := range []string{
+				"\n**" + rule.Labels["severity"] + ".** ", "\n- **Check** ", "\n- **Fix** ",
+				"\n- **Done when** ",
+			} {
+				if strings.Count(sections[rule.Alert], part) != 1 {
+					t.Errorf("the section of %s has not one %q", rule.Alert, part)
+				}
+			}
 			want := "https://github.com/reporadar/pgsession/blob/v" + version +
 				"/docs/operations/alerts.md#" +
 				strings.ToLower(rule.Alert)

@@ -100,6 +100,7 @@ var imports = map[string][]string{
 	},
 
 	"examples/hello": {module + "/sessionstore"},
+	"examples/login": {module + "/sessionstore"},
 	demo: {
 		module + "/sessionstore", "github.com/jackc/pgx/v5/...", "github.com/pquerna/otp/...",
 	},

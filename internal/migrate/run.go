@@ -34,9 +34,11 @@ const usage = `Makes, changes and checks the database schema of pgsession.
 
 Usage: migrate [-database-url URL] [-schema NAME] COMMAND
 
+Example: DATABASE_URL=postgres://me:secret@localhost:5432/shop migrate up
+
 Commands:
   up        apply every migration that is pending; may run in many places at once
-  down      undo the latest migration; undoing the first deletes all sessions
+  down      undo the latest migration; UNDOING THE FIRST DELETES ALL SESSIONS
   status    list the migrations and when each was applied
   validate  compare the schema with what this version of pgsession needs
   version   show the version of the database and of this program
@@ -81,7 +83,7 @@ Flags of import:
 
 The role that imports owns the schema, and has SELECT, UPDATE and DELETE on connect-pg-simple's table.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 3 validate has found a difference.
+Exit status: 0 done, 1 failed, 2 usage error, 3 validate has found a difference.
 `
 
 // Run executes a command line and returns the exit status. args are those after

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -270,5 +271,27 @@ func wantOutput(t *testing.T, stream, got, want string) {
 	t.Helper()
 	if want == "" && got != "" || !strings.Contains(got, want) {
 		t.Errorf("%s:\n%s\nwant %q", stream, got, want)
+	}
+}
+
+var writeCommand = flag.Bool("write-command", false,
+	"write docs/reference/command.md instead of comparing with it")
+
+// The page of the reference has the text that the command prints.
+func TestTheCommandPage(t *testing.T) {
+	text := "# The command migrate\n\n" +
+		"`go install github.com/reporadar/pgsession/cmd/migrate@latest`; " +
+		"[migrations](../operations/migrations.md) has what to run when.\n\n"
+	for _, line := range strings.Split(strings.TrimSpace(usage), "\n") {
+		text += strings.TrimRight("    "+line, " ") + "\n"
+	}
+	const page = "../../docs/reference/command.md"
+	if *writeCommand {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if was, err := os.ReadFile(page); err != nil || string(was) != text {
+		t.Errorf("%s is not of the command: make it again with -write-command (%v)", page, err)
 	}
 }
