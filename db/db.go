@@ -7,22 +7,22 @@
 // library. The command github.com/reporadar/pgsession/cmd/migrate does the same
 // from a shell, and so does the stock goose command:
 //
-//	goose -dir db/migrations -table public.pgsession_migrations \
+//	psql "$DATABASE_URL" -c 'CREATE SCHEMA IF NOT EXISTS pgsession'
+//	goose -dir db/migrations -table pgsession.goose_db_version \
 //	    postgres "$DATABASE_URL" up
 //
 // # What is created
 //
-// Up creates the schema pgsession with everything in it, and the version table
-// public.pgsession_migrations, where goose records what was applied. The table
-// lies outside the schema because goose needs it before the first migration.
-// The migrating role needs CREATE on the database and on the schema public. It
-// will own everything.
+// Up creates the schema pgsession with everything in it, and nothing outside.
+// The table goose_db_version there lists which migrations were applied. The
+// migrating role needs CREATE on the database, or an empty schema that it owns.
+// It will own everything.
 //
 // # Many instances at once
 //
 // Every instance of an application may call Up when it starts. One instance
 // migrates, the others wait, and all return without an error. If nothing is
-// pending, Up reads one small table and takes no lock. The lock is an advisory
+// pending, Up only reads and takes no lock. The lock is an advisory
 // lock of the migrating connection, so it ends with that connection even if the
 // process is killed. The stock goose command takes no lock.
 //
@@ -65,8 +65,8 @@ var embedded embed.FS
 // log lines.
 type Options struct {
 	// Schema is the name of the schema: at most 48 lower-case letters, digits
-	// and underscores. A database may have several, each with its version table
-	// public.<schema>_migrations. Empty means "pgsession".
+	// and underscores. A database may have several, each with its own list of
+	// migrations. Empty means "pgsession".
 	Schema string
 
 	// LockTimeout bounds each wait of a migration for a lock, behind which
@@ -86,13 +86,15 @@ type Step struct {
 	Duration time.Duration
 }
 
-// Up applies all pending migrations and returns them in order. It uses one
-// connection of the pool, and closes it. Many processes may call it at once.
+// Up applies all pending migrations and returns them in order. Then it
+// validates the schema, as Validate does. It uses one connection of the pool at
+// a time. Many processes may call it at once.
 //
 // If a migration fails, Up returns the error and the migrations before it,
 // which stay applied; calling Up again continues. The error names the remedy
-// for missing rights, a read-only server and the like, and contains no
-// password.
+// for missing rights, a read-only server, a restored schema and the like, and
+// contains no password. It is a [*Mismatch] if the list has every migration,
+// and the schema is not what they make.
 func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	m, err := newMigration(pool, opts, "up")
 	if err != nil {
@@ -102,15 +104,25 @@ func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	if err != nil {
 		return nil, m.explain(ctx, err)
 	}
-	if !anyPending(states) {
-		return nil, nil
+	var steps []Step
+	if anyPending(states) {
+		if steps, err = m.run(ctx, (*goose.Provider).Up); err != nil {
+			return steps, err
+		}
 	}
-	return m.run(ctx, (*goose.Provider).Up)
+	err = m.validate(ctx, false)
+	if mismatch := (*Mismatch)(nil); errors.As(err, &mismatch) {
+		return steps, fmt.Errorf("migrate up: every migration is applied: %w", err)
+	}
+	if err != nil {
+		return steps, m.explain(ctx, err)
+	}
+	return steps, nil
 }
 
 // Down undoes the latest migration and returns it, or nothing if none is
-// applied. Undoing the first one deletes all sessions. Down takes the lock of
-// Up.
+// applied. Undoing the first one deletes all sessions, and leaves the schema
+// with its list of migrations. Down takes the lock of Up.
 func Down(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	m, err := newMigration(pool, opts, "down")
 	if err != nil {
@@ -146,6 +158,7 @@ type migration struct {
 	verb   string // begins errors
 	logger *slog.Logger
 	files  fs.FS
+	listed bool // states has found a version table
 }
 
 func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, error) {
@@ -171,7 +184,7 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 
 // versionTable returns the qualified name, so that search_path doesn't matter.
 // It needs no quotes.
-func (m *migration) versionTable() string { return "public." + m.schema + "_migrations" }
+func (m *migration) versionTable() string { return m.schema + ".goose_db_version" }
 
 func (m *migration) versions() versions { return versions{m.versionTable(), m.schema} }
 
@@ -197,7 +210,7 @@ func (m *migration) run(
 		return nil, errors.Join(m.explain(ctx, err), db.Close())
 	}
 	var results []*goose.MigrationResult
-	if err = m.makeVersionTable(ctx, db); err == nil {
+	if err = m.makeVersionTable(ctx, db, nil); err == nil {
 		results, err = do(provider, ctx)
 	}
 	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {

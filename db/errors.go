@@ -16,12 +16,13 @@ import (
 const (
 	insufficientPrivilege = "42501"
 	readOnlyTransaction   = "25006"
-	invalidSchemaName     = "3F000"
 	duplicateSchema       = "42P06"
 	duplicateTable        = "42P07"
 	duplicateFunction     = "42723"
+	dependentObjects      = "2BP01"
 	lockNotAvailable      = "55P03"
 	queryCanceled         = "57014"
+	diskFull              = "53100"
 )
 
 // explain adds the call, the migration and the remedy to an error. It keeps the
@@ -38,6 +39,12 @@ func (m *migration) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &locked):
 		return fmt.Errorf("%s: %w", where, locked)
+	case errors.Is(err, errNotEmpty):
+		err = fmt.Errorf("%s: schema %s %w", where, m.schema, errNotEmpty)
+		if hint := m.takeover(ctx); hint != "" {
+			err = fmt.Errorf("%w: %s", err, hint)
+		}
+		return err
 	case errors.As(err, &connect): // names the host, never the password
 		return fmt.Errorf("%s: %w", where, connect)
 	case errors.As(err, &server):
@@ -60,11 +67,12 @@ func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 		return m.missingRights(ctx)
 	case readOnlyTransaction:
 		return "migrate on the primary, with default_transaction_read_only off"
-	case invalidSchemaName:
-		return m.versionTable() + " needs the schema public: CREATE SCHEMA public"
 	case duplicateSchema, duplicateTable, duplicateFunction:
-		return "not created by a migration in " + m.versionTable() +
-			": drop it, or use another schema name"
+		return m.takeover(ctx)
+	case dependentObjects:
+		return "nothing of this migration was undone: first drop what depends on it, or move it"
+	case diskFull:
+		return "nothing of this migration was applied: repeat it when the disk has room"
 	case lockNotAvailable:
 		return "nothing of this migration was applied: repeat it when the table is less busy," +
 			" or with a longer -lock-timeout, behind which other statements wait"

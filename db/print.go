@@ -21,7 +21,7 @@ const (
 const printed = `-- Migrations of github.com/reporadar/pgsession for the schema %s, %s.
 -- Run them in one transaction, such as with psql -1 -v ON_ERROR_STOP=1 -f, or by
 -- a tool that makes one for each file. The list of migrations that migrate up
--- keeps is not changed: let one tool migrate a schema, and no other.
+-- keeps is not made: let one tool migrate a schema, and no other.
 `
 
 // Print returns the SQL of the migrations after a version, for review or for

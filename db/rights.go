@@ -25,50 +25,52 @@ func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
 // server's error is in one of many languages.
 func (m *migration) missingRights(ctx context.Context) string {
 	var r struct {
-		role, database, owner           string
-		ownsSchema, schemaExists        bool
-		createSchemas, createInPublic   bool
-		versionTable, readsIt, writesIt bool
+		role, database, owner                  string
+		schemaExists, usesSchema               bool
+		ownsSchema, actsAsOwner, createSchemas bool
+		versionTable, readsIt, writesIt        bool
 	}
 	err := m.read(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 		SELECT current_user, pg_catalog.current_database(),
 			coalesce(pg_catalog.pg_get_userbyid(s.nspowner), ''),
-			s.oid IS NOT NULL, coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
+			s.oid IS NOT NULL, coalesce(pg_catalog.has_schema_privilege(s.oid, 'USAGE'), false),
+			coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
+			coalesce(pg_catalog.pg_has_role(s.nspowner, 'MEMBER'), false),
 			pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
-			coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'public'), false),
 			t.oid IS NOT NULL,
 			coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), false),
 			coalesce(pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'DELETE'), false)
 		FROM (VALUES (1)) AS one
 		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1::text
-		LEFT JOIN pg_catalog.pg_class AS t ON t.relname = $1::text || '_migrations'
-			AND t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public')`, m.schema,
-		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas,
-			&r.createInPublic, &r.versionTable, &r.readsIt, &r.writesIt)
+		LEFT JOIN pg_catalog.pg_class AS t
+			ON t.relname = 'goose_db_version' AND t.relnamespace = s.oid`, m.schema,
+		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.usesSchema, &r.ownsSchema,
+			&r.actsAsOwner, &r.createSchemas, &r.versionTable, &r.readsIt, &r.writesIt)
 	})
 	if err != nil {
 		return ""
 	}
-	quoted := func(name string) string { return pgx.Identifier{name}.Sanitize() }
-	role := quoted(r.role)
+	role, owner := quoted(r.role), quoted(r.owner)
 
-	reads := m.verb != "up" && m.verb != "down"
-	if reads && r.versionTable && !r.readsIt {
-		return fmt.Sprintf("GRANT SELECT ON %s TO %s", m.versionTable(), role)
-	}
-	if r.schemaExists && !r.ownsSchema {
-		return fmt.Sprintf("schema %s belongs to role %s: migrate as that role", m.schema,
-			quoted(r.owner))
-	}
 	var grants []string
-	if !r.schemaExists && !r.createSchemas {
+	switch reads := m.verb == "status" || m.verb == "version"; {
+	case reads:
+		if r.schemaExists && !r.usesSchema {
+			grants = append(grants, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", m.schema, role))
+		}
+		if r.versionTable && !r.readsIt {
+			grants = append(grants, fmt.Sprintf("GRANT SELECT ON %s TO %s", m.versionTable(), role))
+		}
+	case r.schemaExists && !r.ownsSchema:
+		who := fmt.Sprintf("schema %s belongs to role %s: ", m.schema, owner)
+		if !r.actsAsOwner {
+			who += fmt.Sprintf("GRANT %s TO %s, and ", owner, role)
+		}
+		return who + "migrate as that role: PGOPTIONS='-c role=" + r.owner + "' migrate " + m.verb
+	case !r.schemaExists && !r.createSchemas:
 		grants = append(grants,
 			fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", quoted(r.database), role))
-	}
-	switch {
-	case !r.versionTable && !r.createInPublic:
-		grants = append(grants, fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %s", role))
 	case r.versionTable && !(r.readsIt && r.writesIt):
 		grants = append(grants,
 			fmt.Sprintf("GRANT SELECT, INSERT, DELETE ON %s TO %s", m.versionTable(), role))

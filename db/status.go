@@ -73,6 +73,7 @@ func (m *migration) states(ctx context.Context) ([]State, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.listed = applied != nil
 	for version, at := range applied {
 		i := slices.IndexFunc(states, func(s State) bool { return s.Version == version })
 		if i < 0 {
@@ -103,14 +104,15 @@ func (m *migration) pending() ([]State, error) {
 	return states, nil
 }
 
-// applied reads the version table. goose stores times without a zone, in the
-// zone of the session that migrated. The zone of the server is the best guess.
+// applied reads the version table, and returns nil without one. goose stores
+// times without a zone, in the zone of the session that migrated. The zone of
+// the server is the best guess.
 func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	applied := make(map[int64]time.Time)
 	db := stdlib.OpenDBFromPool(m.pool)
 	defer func() { _ = db.Close() }() // the pool stays open
 
-	_, err := m.versions().with(ctx, db, forReading, func(q database.DBTxConn) error {
+	exists, err := m.versions().with(ctx, db, forReading, func(q database.DBTxConn) error {
 		// Row 0 is goose's own.
 		rows, err := q.QueryContext(ctx, `SELECT version_id, tstamp::timestamptz FROM ONLY `+m.versionTable()+`
 			WHERE version_id OPERATOR(pg_catalog.>) 0::bigint ORDER BY tstamp`)
@@ -128,13 +130,17 @@ func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 		}
 		return rows.Err()
 	})
+	if !exists {
+		return nil, err
+	}
 	return applied, err
 }
 
-// makeVersionTable creates the version table as goose would. goose takes every
-// failure for a race with another instance, and retries for three seconds even
-// if the role lacks the right.
-func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
+// makeVersionTable creates the version table, and completes one that was
+// restored without its rows. Without steps to record it creates the schema, or
+// takes an empty one. goose would take every failure for a race with another
+// instance, and retry for three seconds even if the role lacks the right.
+func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB, record []Step) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -149,14 +155,24 @@ func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	exists, err := versions.check(ctx, tx)
-	if err != nil || exists {
+	if err != nil {
 		return err
 	}
-	if err := versions.CreateVersionTable(ctx, tx); err != nil {
-		return err
+	if !exists && len(record) == 0 {
+		if err := versions.makeSchema(ctx, tx); err != nil {
+			return err
+		}
 	}
-	if err := versions.Insert(ctx, tx, database.InsertRequest{Version: 0}); err != nil {
-		return err
+	if !exists {
+		if err := versions.CreateVersionTable(ctx, tx); err != nil {
+			return err
+		}
+	}
+	// Row 0 is goose's own.
+	for _, step := range slices.Concat([]Step{{Version: 0}}, record) {
+		if err := versions.record(ctx, tx, step.Version); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"regexp"
 	"slices"
@@ -20,8 +21,9 @@ import (
 type Mismatch = schema.Mismatch
 
 // Validate compares the schema in the database with the migrations of this
-// version: tables, columns, indexes, constraints, functions and views. It does
-// not rely on the version table. It only reads the catalog.
+// version: tables, columns, indexes, constraints, functions and views. It only
+// reads. A version table must list every migration; without one, another tool
+// migrates the schema.
 //
 // It returns a [*Mismatch] if something is missing or different. A schema of a
 // newer version passes, because additional objects are allowed. Exceptions are
@@ -38,6 +40,16 @@ func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 	if err != nil {
 		return err
 	}
+	err = m.validate(ctx, false)
+	if mismatch := (*Mismatch)(nil); err == nil || errors.As(err, &mismatch) {
+		return err
+	}
+	return m.explain(ctx, err)
+}
+
+// validate returns a *Mismatch, or an error that is yet to be explained. An
+// unlisted schema may lack rows in its version table.
+func (m *migration) validate(ctx context.Context, unlisted bool) error {
 	// A newer version may have other bodies of functions. Without the right to
 	// read the version table it is unknown whether there is one.
 	states, err := m.states(ctx)
@@ -49,11 +61,25 @@ func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 		}
 		return err
 	})
-	if mismatch := (*Mismatch)(nil); err == nil || errors.As(err, &mismatch) {
+	if err != nil || !known || !m.listed || unlisted {
 		return err
 	}
-	return m.explain(ctx, err)
+	mismatch := &Mismatch{Schema: m.schema}
+	for _, s := range states {
+		if !s.Applied {
+			mismatch.Differences = append(mismatch.Differences, fmt.Sprintf(
+				"table goose_db_version does not list %s, which was applied (%s)", s.Name,
+				m.command("baseline")))
+		}
+	}
+	if len(mismatch.Differences) > 0 {
+		return mismatch
+	}
+	return nil
 }
+
+// missingTable matches a difference.
+var missingTable = regexp.MustCompile(`^table \w+ is missing$`)
 
 // functionInFile matches a function or procedure of a migration and its body.
 var functionInFile = regexp.MustCompile(

@@ -11,11 +11,11 @@ import (
 )
 
 // versions replaces the statements of goose on the version table, which leave
-// functions and operators to search_path. The table lies in the schema public,
-// where another role may have created one first. So each use locks it, checks
-// that it is ours, and reads or writes it in one transaction.
+// functions and operators to search_path. Another role may have created the
+// schema and the table first. So each use locks the table, checks that it is
+// ours, and reads or writes it in one transaction.
 type versions struct {
-	table  string // public.<schema>_migrations
+	table  string // <schema>.goose_db_version
 	schema string
 }
 
@@ -24,19 +24,21 @@ var _ database.StoreExtender = versions{}
 // Tablename returns the qualified name of the version table.
 func (v versions) Tablename() string { return v.table }
 
-// lesserRoleActsAs is true if a role with fewer rights than the session's can
-// act as o.
-const lesserRoleActsAs = `EXISTS (
-	SELECT FROM pg_catalog.pg_roles AS r
-	WHERE r.rolcanlogin AND NOT r.rolsuper
+// lesserRole is a role that can log in and act as o, and that has fewer rights
+// than the session's; o itself first. It is null if there is none.
+const lesserRole = `(
+	SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
+	WHERE r.rolcanlogin AND NOT r.rolsuper AND NOT o.rolsuper
 		AND NOT pg_catalog.pg_has_role(r.oid, session_user, 'USAGE')
 		AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
+	ORDER BY r.oid <> o.oid, r.rolname LIMIT 1
 )`
 
 // schemaOwner returns the owners of the schema and of its objects that a role
-// with fewer rights can act as. ALTER TABLE may run the code of such an owner.
+// with fewer rights can act as, and that role. ALTER TABLE may run the code of
+// such an owner.
 const schemaOwner = `
-	SELECT o.rolname::text
+	SELECT o.rolname::text, l.lesser
 	FROM (
 		SELECT n.nspowner AS owner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text
 		UNION
@@ -47,31 +49,38 @@ const schemaOwner = `
 		JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = $1::text
 	) AS s
 	JOIN pg_catalog.pg_roles AS o ON o.oid = s.owner
-	WHERE NOT o.rolsuper AND ` + lesserRoleActsAs + `
+	CROSS JOIN LATERAL (SELECT ` + lesserRole + ` AS lesser) AS l
+	WHERE l.lesser IS NOT NULL
 	ORDER BY 1`
 
 // checkSchemaOwner refuses to migrate a schema of a role with fewer rights than
 // ours.
 func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
-	var owner string
-	switch err := tx.QueryRowContext(ctx, schemaOwner, v.schema).Scan(&owner); {
+	var owner, lesser string
+	switch err := tx.QueryRowContext(ctx, schemaOwner, v.schema).Scan(&owner, &lesser); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: "+
-		"log in as that role",
-		v.schema, pgx.Identifier{owner}.Sanitize())
+	return lesserOwner("schema "+v.schema, owner, lesser)
 }
 
-// tableState returns a row if the version table exists: its owner, whether the
-// owner is trusted, and what would run code in it, or "".
-//
-// A trusted owner gains nothing by code that runs in this session: it is a
-// superuser, or has the rights of the role that logged in. An owner with the
-// rights of the current role is trusted too, unless a role with fewer rights
-// can act as it. Code in this session can go back to the role that logged in.
+// lesserOwner is the error for an object whose owner could run code with the
+// rights of this session. A SET ROLE would not help: the code can go back to
+// the role that logged in.
+func lesserOwner(object, owner, lesser string) error {
+	return fmt.Errorf("%s belongs to role %s, whose code could run with your rights: "+
+		"log in as role %s", object, quoted(owner), quoted(lesser))
+}
+
+// quoted returns the name of a role or a database as SQL spells it.
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// tableState returns a row if the version table exists: its owner, a role with
+// fewer rights than this session's that can act as the owner, or "", and what
+// would run code in it, or "". An owner that has the rights of the role that
+// logged in gains nothing by code in this session.
 //
 // now() is the only default of goose's table. Other built-in functions can run
 // SQL that they get as text. The CASE keeps Postgres from reading the defaults
@@ -79,9 +88,8 @@ func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 const tableState = `
 	SELECT
 		o.rolname::text,
-		o.rolsuper
-			OR pg_catalog.pg_has_role(o.oid, session_user, 'USAGE')
-			OR pg_catalog.pg_has_role(o.oid, current_user, 'USAGE') AND NOT ` + lesserRoleActsAs + `,
+		CASE WHEN pg_catalog.pg_has_role(o.oid, session_user, 'USAGE') THEN ''
+			ELSE coalesce(` + lesserRole + `, '') END,
 		CASE
 			WHEN t.relkind <> 'r' THEN 'is not a table'
 			WHEN t.relispartition OR EXISTS (
@@ -113,7 +121,7 @@ const tableState = `
 	FROM pg_catalog.pg_class AS t
 	JOIN pg_catalog.pg_roles AS o ON o.oid = t.relowner
 	JOIN pg_catalog.pg_namespace AS s ON s.oid = t.relnamespace
-	WHERE s.nspname = 'public' AND t.relname = $1::text || '_migrations'`
+	WHERE s.nspname = $1::text AND t.relname = 'goose_db_version'`
 
 // TableExists reports whether there is a version table. It returns an error for
 // one that may run the code of another role.
@@ -123,22 +131,18 @@ func (v versions) TableExists(ctx context.Context, q database.DBTxConn) (bool, e
 
 // check is TableExists within a transaction.
 func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) {
-	var owner, odd string
-	var trusted bool
-	err := q.QueryRowContext(ctx, tableState, v.schema).Scan(&owner, &trusted, &odd)
+	var owner, lesser, odd string
+	err := q.QueryRowContext(ctx, tableState, v.schema).Scan(&owner, &lesser, &odd)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, err
-	case !trusted:
-		role := pgx.Identifier{owner}.Sanitize()
-		return false, fmt.Errorf("table %s belongs to role %s, "+
-			"whose code would run with your rights: "+
-			"log in as role %[2]s, or drop the table if nothing was migrated", v.table, role)
+	case lesser != "":
+		return false, lesserOwner("table "+v.table, owner, lesser)
 	case odd != "":
 		return false, fmt.Errorf("table %s %s, so it was not created by a migration: "+
-			"restore it as a plain table, or drop it if nothing was migrated", v.table, odd)
+			"drop it and run `migrate baseline`, which makes it anew", v.table, odd)
 	}
 	return true, nil
 }
@@ -192,15 +196,56 @@ const (
 	forWriting = "ROW EXCLUSIVE"
 )
 
-// CreateVersionTable creates the version table that goose would.
+// errNotEmpty reports a schema that has objects and no version table.
+var errNotEmpty = errors.New("is not empty and has no list of migrations")
+
+// contents returns whether the schema exists, and whether it has objects.
+const contents = `
+	SELECT n.oid IS NOT NULL,
+		EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = n.oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.typnamespace = n.oid)
+	FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = $1::text`
+
+// makeSchema creates the schema, or takes an empty one.
+func (v versions) makeSchema(ctx context.Context, tx *sql.Tx) error {
+	var exists, full bool
+	err := tx.QueryRowContext(ctx, contents, v.schema).Scan(&exists, &full)
+	switch {
+	case err != nil:
+		return err
+	case full:
+		return errNotEmpty
+	case exists:
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, "CREATE SCHEMA "+v.schema)
+	return err
+}
+
+// CreateVersionTable creates the version table that goose would, without a
+// primary key: the rows of a dump or of a publication may come beside those
+// that are there, and mean the same. Without a key, Postgres replicates a
+// deleted row only with REPLICA IDENTITY FULL.
 func (v versions) CreateVersionTable(ctx context.Context, q database.DBTxConn) error {
 	_, err := q.ExecContext(ctx, `CREATE TABLE `+v.table+` (
-		id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+		id integer NOT NULL GENERATED BY DEFAULT AS IDENTITY,
 		version_id bigint NOT NULL,
 		is_applied boolean NOT NULL,
 		tstamp timestamp NOT NULL DEFAULT pg_catalog.now()
 	)`)
+	if err == nil {
+		_, err = q.ExecContext(ctx, `ALTER TABLE `+v.table+` REPLICA IDENTITY FULL`)
+	}
 	return err
+}
+
+// record is Insert for a version that may be in the table.
+func (v versions) record(ctx context.Context, tx *sql.Tx, version int64) error {
+	return v.write(ctx, tx, `INSERT INTO `+v.table+` (version_id, is_applied)
+		SELECT $1::bigint, true WHERE NOT EXISTS (
+			SELECT FROM ONLY `+v.table+` WHERE version_id OPERATOR(pg_catalog.=) $1::bigint
+		)`, version)
 }
 
 // Insert records an applied migration, in its transaction.
@@ -220,7 +265,7 @@ func (v versions) Delete(ctx context.Context, q database.DBTxConn, version int64
 func (v versions) write(
 	ctx context.Context, q database.DBTxConn, statement string, version int64,
 ) error {
-	if err := v.checkPath(ctx, q, version); err != nil {
+	if err := v.checkPath(ctx, q); err != nil {
 		return err
 	}
 	exists, err := v.with(ctx, q, forWriting, func(q database.DBTxConn) error {
@@ -249,10 +294,10 @@ func setPath(ctx context.Context, q database.DBTxConn) error {
 }
 
 // checkPath verifies at the end of a migration's transaction that all of it ran
-// under the path that its first line sets. It passes over row 0, which belongs
-// to no migration, and over migrations without a transaction.
-func (v versions) checkPath(ctx context.Context, q database.DBTxConn, version int64) error {
-	if _, outside := q.(beginner); outside || version == 0 {
+// under the path that its first line sets. It passes over migrations without a
+// transaction.
+func (v versions) checkPath(ctx context.Context, q database.DBTxConn) error {
+	if _, outside := q.(beginner); outside {
 		return nil
 	}
 	var path string

@@ -4,10 +4,10 @@
 //	migrate [-schema NAME] ops FILE
 //	migrate [-dry-run] [-table TABLE] [-user PATH] [-zone ZONE] import express
 //
-// COMMAND is up, down, status, validate or version. The command ops prints a
-// file of db/ops for psql, which creates roles or schedules jobs. The command
-// import moves the sessions of another library here; `migrate -h` lists its
-// flags.
+// COMMAND is up, down, status, validate, baseline or version. The command ops
+// prints a file of db/ops for psql, which creates roles or schedules jobs. The
+// command import moves the sessions of another library here; `migrate -h` lists
+// its flags.
 //
 // Like the application, migrate reads DATABASE_URL, or the file that
 // DATABASE_URL_FILE names, and SESSION_SCHEMA; the flags override them. Pass a

@@ -12,8 +12,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL lock_timeout = '3s';
 
 -- An administrator may have made the schema for the role that migrates, which
--- then needs no right to make schemas. It is taken if it is empty. The name ends
--- with a dot in this text, since it is replaced before one.
+-- then needs no right to make schemas, and goose has made its list of
+-- migrations in it. It is taken if it holds nothing else. The name ends with a
+-- dot in this text, since it is replaced before one.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -23,9 +24,15 @@ BEGIN
     WHERE n.nspname = pg_catalog.rtrim('pgsession.', '.');
     IF is_there IS NULL THEN
         CREATE SCHEMA pgsession;
-    ELSIF EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = is_there)
+    ELSIF EXISTS (
+            SELECT FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = is_there AND c.relname !~ '^goose_db_version'
+        )
         OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = is_there)
-        OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.typnamespace = is_there)
+        OR EXISTS (
+            SELECT FROM pg_catalog.pg_type AS t
+            WHERE t.typnamespace = is_there AND t.typname !~ '^_?goose_db_version'
+        )
     THEN
         RAISE duplicate_schema USING
             MESSAGE = pg_catalog.concat('schema ', pg_catalog.rtrim('pgsession.', '.'), ' is not empty');
@@ -283,18 +290,18 @@ CREATE INDEX endings_n_idx ON pgsession.endings (n);
 -- other, and with Citus a revoke waits for rotations. A user's lock is the row
 -- that the hash of the user id names, so a few users share one. Every role that
 -- may connect can take an advisory lock, and keep users from logging in; these
--- need the right to UPDATE. Nothing updates a row.
+-- need the right to UPDATE. Nothing updates a row. The first lock makes all rows:
+-- one that a migration inserts would be in the way of a restore.
 CREATE TABLE pgsession.locks (
     n smallint NOT NULL,
 
-    CONSTRAINT locks_pkey PRIMARY KEY (n)
+    CONSTRAINT locks_pkey PRIMARY KEY (n),
+    CONSTRAINT locks_n_check CHECK (n BETWEEN 0 AND 1023)
 );
 
 COMMENT ON TABLE pgsession.locks IS
-    'The numbers 0 to 1023: row locks of logins with a limit of sessions, and of revokes on Citus';
+    'None or all of 0 to 1023: row locks of logins with a limit of sessions, and of revokes on Citus';
 COMMENT ON COLUMN pgsession.locks.n IS 'The hash of the user ids that share the lock';
-
-INSERT INTO pgsession.locks (n) SELECT pg_catalog.generate_series(0, 1023);
 
 -- What happened to sessions, where the application turns it on: one row per
 -- login, logout, revoke and change of a login's level. The transaction that does
@@ -356,8 +363,9 @@ CREATE INDEX events_at_idx ON pgsession.events (at, id);
 -- For an operator: what happened to a user.
 CREATE INDEX events_user_id_idx ON pgsession.events (user_id, id) WHERE user_id IS NOT NULL;
 
--- The one row of this table is the lock that makes prunes run one at a time. It
--- also holds the time of the last prune, for health checks, the prune's place in
+-- The one row of this table is the lock that makes prunes run one at a time. The
+-- first prune makes it: like locks, the table is empty for a restore. It also
+-- holds the time of the last prune, for health checks, the prune's place in
 -- each table, and for how long events are kept. A row lock can't collide with
 -- advisory locks of the application, and works through every pooler.
 CREATE TABLE pgsession.prune_state (
@@ -399,9 +407,7 @@ COMMENT ON COLUMN pgsession.prune_state.runs IS
 COMMENT ON COLUMN pgsession.prune_state.run_batches IS
     'Full batches of the run under way; 0 if the next batch begins a run';
 COMMENT ON COLUMN pgsession.prune_state.keep_events IS
-    'For how long events are kept, at least a day; the owner may UPDATE it';
-
-INSERT INTO pgsession.prune_state DEFAULT VALUES;
+    'For how long events are kept, at least a day; the owner may set it';
 
 -- prune_batch deletes a batch of expired sessions, and in the room that is left
 -- endings, events and marks beyond their bounds. It runs with the rights of its
@@ -466,8 +472,17 @@ BEGIN
         IF EXISTS (SELECT FROM pgsession.prune_state) THEN
             RETURN NULL; -- another caller prunes
         END IF;
-        -- A restore without data has lost the row.
-        INSERT INTO pgsession.prune_state DEFAULT VALUES RETURNING * INTO state;
+        -- The first prune makes the row. Others can't see it yet, and don't wait.
+        BEGIN
+            LOCK TABLE pgsession.prune_state IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN NULL;
+        END;
+        INSERT INTO pgsession.prune_state DEFAULT VALUES
+        ON CONFLICT (only_row) DO NOTHING RETURNING * INTO state;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
     END IF;
 
     IF state.run_batches = 0 THEN
@@ -812,7 +827,7 @@ SELECT
         LIMIT 1
     ) AS oldest_expired_at,
     p.last_prune_at,
-    p.pruned_total,
+    coalesce(p.pruned_total, 0) AS pruned_total,
     pg_catalog.now() AS asked_at
 FROM (SELECT 'pgsession.sessions'::regclass::oid AS relation) AS t
 LEFT JOIN pgsession.prune_state AS p ON true;
@@ -845,6 +860,9 @@ COMMENT ON VIEW pgsession.sessions_by_state IS
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL lock_timeout = '3s';
 
+-- The schema stays: it holds the list of migrations, and another role may have
+-- made it.
+
 DROP VIEW pgsession.sessions_by_state;
 DROP VIEW pgsession.stats;
 DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
@@ -858,4 +876,3 @@ DROP TABLE pgsession.locks;
 DROP TABLE pgsession.endings;
 DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;
-DROP SCHEMA pgsession;

@@ -78,7 +78,7 @@ BEGIN
                     'd73c81f1e81d48f161b769e1bbfe4f0d2309d3289a556b12939643734404f4db'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_hashjoin=off;enable_mergejoin=off;enable_indexscan=on;enable_indexonlyscan=on;enable_tidscan=on;enable_nestloop=on',
-                    '489ce4bdff480fdaa118a7e10233f1c70be846a937a82a4bdb93439d35571ef8'),
+                    '602684d978713de05ff6d85c9b98a4b9c75f57814ff8e326663fb1d28df42f7f'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
@@ -165,18 +165,6 @@ BEGIN
         EXECUTE pg_catalog.format('ALTER %s OWNER TO pgsession_owner', object);
     END LOOP;
 
-    -- A superuser's migration refuses a version table that a role with fewer rights
-    -- owns, and that role no longer owns the schema. It must be a plain table: the
-    -- migration checks that.
-    IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
-        SELECT r.rolname INTO object
-        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
-        WHERE c.oid = pg_catalog.to_regclass('public.pgsession_migrations')::oid AND NOT r.rolsuper;
-        IF FOUND THEN
-            ALTER TABLE public.pgsession_migrations OWNER TO CURRENT_USER;
-        END IF;
-    END IF;
-
     -- In this database alone, and before any other setting. The statements name what
     -- they use, so an application of its own role may have a path of its own: it is
     -- kept. Without this line a schema of the role's name would come before public.
@@ -252,8 +240,8 @@ GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 -- An ending has the time of the server too: the prune would keep one from the
 -- future.
 GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
--- Without UPDATE a role can't lock a row.
-GRANT SELECT, UPDATE (n) ON pgsession.locks TO pgsession_app;
+-- Without UPDATE a role can't lock a row. The first lock inserts all rows.
+GRANT SELECT, INSERT (n), UPDATE (n) ON pgsession.locks TO pgsession_app;
 -- An event has the transaction and the time of the server, and stays as it is.
 GRANT SELECT, INSERT (
     kind, user_id, session, login_id, level, methods, reason, actor, detail, count
@@ -274,9 +262,6 @@ GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
 GRANT SELECT (reached_at) ON pgsession.prune_state TO pgsession_monitor;
 GRANT SELECT (revoked_at) ON pgsession.marks TO pgsession_monitor;
 GRANT SELECT (at) ON pgsession.events TO pgsession_monitor;
-
--- The owner, for later migrations: goose's own table lies outside the schema.
-GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;
 
 -- The last resort behind the deadlines of the library, also through a pooler. They hold for who logs in as the role
 -- itself: a member of it does not inherit settings.

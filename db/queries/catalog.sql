@@ -19,6 +19,20 @@ SELECT 'storage', c.relname::text,
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
 UNION ALL
+-- The names of the storage parameters: an administrator may want other values.
+SELECT 'options', c.relname::text, coalesce((
+    SELECT pg_catalog.string_agg(o.word, ', ' ORDER BY o.word COLLATE "C") FROM (
+        SELECT p.option_name AS word FROM pg_catalog.pg_options_to_table(c.reloptions) AS p
+        UNION ALL
+        SELECT 'autovacuum off' FROM pg_catalog.pg_options_to_table(c.reloptions) AS p
+        WHERE p.option_name = 'autovacuum_enabled'::text AND NOT p.option_value::boolean
+        UNION ALL
+        SELECT 'row-level security' WHERE c.relrowsecurity
+    ) AS o
+), 'none')
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+UNION ALL
 -- Triggers and rules that can change or drop a statement's rows. A trigger that
 -- runs after the statement can't.
 SELECT 'code', c.relname::text, coalesce((

@@ -285,6 +285,11 @@ SELECT pg_catalog.count(*) FROM (
     SELECT l.n FROM pgsession.locks AS l WHERE l.n = @n::smallint FOR UPDATE
 ) AS locked;
 
+-- OwnerLocks makes the rows that OwnerLock and DistributedLockAll lock.
+-- name: OwnerLocks :exec
+INSERT INTO pgsession.locks (n)
+SELECT pg_catalog.generate_series(0, 1023) ON CONFLICT (n) DO NOTHING;
+
 -- OwnerCount counts the sessions of a user but for one.
 -- name: OwnerCount :one
 SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s

@@ -67,7 +67,7 @@ func worksInAnotherSchema(t *testing.T, c *cluster) {
 	if _, err := db.Up(t.Context(), c.admin, opts); err != nil {
 		t.Fatal(err)
 	}
-	defer pgtest.Exec(t, c.admin, "DROP SCHEMA shop CASCADE; DROP TABLE public.shop_migrations",
+	defer pgtest.Exec(t, c.admin, "DROP SCHEMA shop CASCADE",
 		pgx.QueryExecModeSimpleProtocol)
 	sql, err := db.Ops("citus", opts)
 	if err != nil {

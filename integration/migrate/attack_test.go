@@ -34,24 +34,24 @@ const spring = `
 func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]string{
-		"a view": `DROP TABLE public.pgsession_migrations;
-			CREATE VIEW public.pgsession_migrations AS SELECT 1 AS id, public.spring() AS version_id, true AS is_applied, now()::timestamp AS tstamp`,
-		"a trigger": `CREATE TRIGGER t BEFORE DELETE OR INSERT ON public.pgsession_migrations FOR EACH ROW EXECUTE FUNCTION public.sprung()`,
-		"a rule": `CREATE RULE r AS ON INSERT TO public.pgsession_migrations
+		"a view": `DROP TABLE pgsession.goose_db_version;
+			CREATE VIEW pgsession.goose_db_version AS SELECT 1 AS id, public.spring() AS version_id, true AS is_applied, now()::timestamp AS tstamp`,
+		"a trigger": `CREATE TRIGGER t BEFORE DELETE OR INSERT ON pgsession.goose_db_version FOR EACH ROW EXECUTE FUNCTION public.sprung()`,
+		"a rule": `CREATE RULE r AS ON INSERT TO pgsession.goose_db_version
 			DO ALSO SELECT public.spring()`,
-		"a default": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp SET DEFAULT to_timestamp(public.spring())`,
-		"a default that runs text": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp
+		"a default": `ALTER TABLE pgsession.goose_db_version ALTER COLUMN tstamp SET DEFAULT to_timestamp(public.spring())`,
+		"a default that runs text": `ALTER TABLE pgsession.goose_db_version ALTER COLUMN tstamp
 			SET DEFAULT (query_to_xml('SELECT public.spring()', true, true, '')::text)::timestamp`,
-		"a constraint": `ALTER TABLE public.pgsession_migrations
+		"a constraint": `ALTER TABLE pgsession.goose_db_version
 			ADD CHECK (public.spring() > 0) NOT VALID`,
-		"a policy": `ALTER TABLE public.pgsession_migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-			CREATE POLICY p ON public.pgsession_migrations USING (public.spring() > 0)`,
+		"a policy": `ALTER TABLE pgsession.goose_db_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+			CREATE POLICY p ON pgsession.goose_db_version USING (public.spring() > 0)`,
 		"an index": `CREATE FUNCTION public.pure(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.spring(); END$$;
-			CREATE INDEX i ON public.pgsession_migrations (public.pure(version_id)); TRUNCATE public.caught`,
-		"a child":  `CREATE TABLE public.child () INHERITS (public.pgsession_migrations)`,
-		"a domain": `CREATE DOMAIN public.d AS bigint CHECK (public.spring() > 0); ALTER TABLE public.pgsession_migrations ALTER COLUMN version_id TYPE public.d; TRUNCATE public.caught`,
+			CREATE INDEX i ON pgsession.goose_db_version (public.pure(version_id)); TRUNCATE public.caught`,
+		"a child":  `CREATE TABLE public.child () INHERITS (pgsession.goose_db_version)`,
+		"a domain": `CREATE DOMAIN public.d AS bigint CHECK (public.spring() > 0); ALTER TABLE pgsession.goose_db_version ALTER COLUMN version_id TYPE public.d; TRUNCATE public.caught`,
 		"a generated column": `CREATE FUNCTION public.pure(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.spring(); END$$;
-			ALTER TABLE public.pgsession_migrations ADD COLUMN g bigint GENERATED ALWAYS AS (public.pure(version_id)) STORED; TRUNCATE public.caught`,
+			ALTER TABLE pgsession.goose_db_version ADD COLUMN g bigint GENERATED ALWAYS AS (public.pure(version_id)) STORED; TRUNCATE public.caught`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +68,7 @@ func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 				t.Errorf("the code ran %d times", n)
 			}
 			if n := d.number(t,
-				`SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 1 {
+				`SELECT count(to_regclass('pgsession.sessions'))`); n != 1 {
 				t.Error("down did something")
 			}
 		})
@@ -144,7 +144,7 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 			t.Errorf("%s of what mallory owns: %v", command, err)
 		}
 	}
-	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO CURRENT_USER`)
+	d.exec(t, `ALTER TABLE pgsession.goose_db_version OWNER TO CURRENT_USER`)
 	if _, err := db.Down(t.Context(), d.pool, db.Options{}); err == nil ||
 		!strings.Contains(err.Error(), "schema pgsession belongs to role") {
 		t.Errorf("down of a schema of mallory: %v", err)
@@ -159,7 +159,7 @@ func TestMigrationThatLosesItsPathIsRefused(t *testing.T) {
 	d.exec(t, `CREATE EVENT TRIGGER lose ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION public.lose()`)
 	_, err := db.Up(t.Context(), d.pool, db.Options{})
 	wantError(t, err, "lost its search_path", "not through a pooler")
-	if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 0 {
+	if n := d.number(t, `SELECT count(to_regclass('pgsession.sessions'))`); n != 0 {
 		t.Error("it was applied nevertheless")
 	}
 }

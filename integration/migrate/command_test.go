@@ -84,7 +84,7 @@ func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 			step{"down", 0, "^undone " + regexp.QuoteMeta(name) + ` \([\d.]+m?s\)\n$`, ""})
 	}
 	steps = append(steps,
-		step{"validate", 3, "", `schema pgsession is missing`},
+		step{"validate", 3, "", `table sessions is missing`},
 		step{"down", 0, `^nothing to do`, ""})
 	for _, c := range steps {
 		migrate(t, d.url, c.command).want(t, c.status, c.stdout, c.stderr)

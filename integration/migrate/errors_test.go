@@ -108,33 +108,23 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}{
 		"no right at all": {
 			`REVOKE CREATE ON SCHEMA public FROM PUBLIC`, upAs,
-			[]string{
-				`GRANT CREATE ON DATABASE "$database" TO "$role"`,
-				`GRANT CREATE ON SCHEMA public TO "$role"`,
-			},
-			"",
-		},
-		"none on the database": {
-			`GRANT CREATE ON SCHEMA public TO $role`, upAs,
-			[]string{`00001_sessions.sql`, `GRANT CREATE ON DATABASE "$database" TO "$role"`},
+			[]string{`GRANT CREATE ON DATABASE "$database" TO "$role"`},
 			"public TO",
 		},
-		"none on public": {
-			`REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT CREATE ON DATABASE $database TO $role`, upAs,
-			[]string{`GRANT CREATE ON SCHEMA public TO "$role"`},
-			"ON DATABASE",
-		},
 		"none to look at the version table": {
-			`CREATE TABLE public.pgsession_migrations (version_id bigint, tstamp timestamp)`,
+			`CREATE SCHEMA pgsession; CREATE TABLE pgsession.goose_db_version (version_id bigint, tstamp timestamp)`,
 			statusAs,
-			[]string{`GRANT SELECT ON public.pgsession_migrations TO "$role"`},
+			[]string{
+				`GRANT USAGE ON SCHEMA pgsession TO "$role"; ` +
+					`GRANT SELECT ON pgsession.goose_db_version TO "$role"`,
+			},
 			"CREATE",
 		},
 		"none to write the version table": {
-			`CREATE TABLE public.pgsession_migrations (id int GENERATED ALWAYS AS IDENTITY, version_id bigint, is_applied boolean, tstamp timestamp);
-			 INSERT INTO public.pgsession_migrations (version_id, is_applied) VALUES (0, true);
-			 GRANT SELECT ON public.pgsession_migrations TO $role; GRANT CREATE ON DATABASE $database TO $role`, upAs,
-			[]string{`GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO "$role"`},
+			`CREATE SCHEMA pgsession; CREATE TABLE pgsession.goose_db_version (id int GENERATED ALWAYS AS IDENTITY, version_id bigint, is_applied boolean, tstamp timestamp);
+			 INSERT INTO pgsession.goose_db_version (version_id, is_applied) VALUES (0, true);
+			 GRANT SELECT ON pgsession.goose_db_version TO $role; ALTER SCHEMA pgsession OWNER TO $role`, upAs,
+			[]string{`GRANT SELECT, INSERT, DELETE ON pgsession.goose_db_version TO "$role"`},
 			"CREATE ON",
 		},
 	} {
@@ -171,13 +161,21 @@ func statusAs(ctx context.Context, t *testing.T, d *database, role string) error
 
 func TestAnotherOwnerIsNamed(t *testing.T) {
 	t.Parallel()
-	role := newRole(t)
+	role, owner := newRole(t), newRole(t)
 	d := newDatabase(t)
 	d.upTo(t, 1)
-	d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+role)
-	_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
-	wantError(t, err, "00001_sessions.sql", "schema pgsession belongs to role",
-		"migrate as that role")
+	d.exec(t, `GRANT SELECT, INSERT, DELETE ON pgsession.goose_db_version TO `+role)
+	d.exec(t, `GRANT USAGE ON SCHEMA pgsession TO `+role)
+	down := func() error {
+		_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
+		return err
+	}
+	wantError(t, down(), "00001_sessions.sql", "schema pgsession belongs to role",
+		`" TO "`+role+`", and migrate as that role: PGOPTIONS='-c role=`)
+	d.exec(t, `ALTER SCHEMA pgsession OWNER TO `+owner)
+	d.exec(t, `GRANT USAGE ON SCHEMA pgsession TO `+role)
+	wantError(t, down(),
+		`GRANT "`+owner+`" TO "`+role+`", and migrate as that role: PGOPTIONS='-c role=`+owner)
 }
 
 func TestAReadOnlyServerIsNamed(t *testing.T) {
@@ -193,8 +191,10 @@ func TestAForeignSchemaIsNotTouched(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(t, `CREATE SCHEMA pgsession; CREATE TABLE pgsession.precious (a int)`)
 	_, err := db.Up(t.Context(), d.pool, db.Options{})
-	wantError(t, err, "schema pgsession is not empty", "public.pgsession_migrations")
-	if n := d.number(t, `SELECT count(*) FROM pgsession.precious`); n != 0 {
+	wantError(t, err, "schema pgsession is not empty and has no list of migrations",
+		"no migration made what is in it: use another schema name")
+	const objects = `SELECT count(*) FROM pg_class WHERE relnamespace = 'pgsession'::regnamespace`
+	if n := d.number(t, objects); n != 1 {
 		t.Error("it was changed")
 	}
 }
@@ -204,7 +204,7 @@ func TestAnEmptySchemaIsTaken(t *testing.T) {
 	t.Parallel()
 	role := newRole(t) // dropped after the database
 	d := newDatabase(t)
-	d.exec(t, `CREATE SCHEMA shop; GRANT CREATE ON SCHEMA public TO `+role)
+	d.exec(t, `CREATE SCHEMA shop`)
 	pool := newPool(t, d.with(t, "role", role))
 	options := db.Options{Schema: "shop"}
 	_, err := db.Up(t.Context(), pool, options)
@@ -236,7 +236,7 @@ func TestAFailureInTheMiddle(t *testing.T) {
 	if len(steps) != 0 {
 		t.Errorf("steps = %+v", steps)
 	}
-	if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 0 {
+	if n := d.number(t, `SELECT count(to_regclass('pgsession.sessions'))`); n != 0 {
 		t.Error("half a migration was left behind")
 	}
 	d.exec(t, `DROP EVENT TRIGGER refuse`)

@@ -15,7 +15,8 @@ import (
 
 // stockGoose is the goose command without its main function:
 //
-//	goose -dir ../../db/migrations -table public.pgsession_migrations \
+//	psql URL -c 'CREATE SCHEMA IF NOT EXISTS pgsession'
+//	goose -dir ../../db/migrations -table pgsession.goose_db_version \
 //	    postgres URL COMMAND
 func stockGoose(t *testing.T, d *database, command string) {
 	t.Helper()
@@ -25,15 +26,21 @@ func stockGoose(t *testing.T, d *database, command string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), makeSchema); err != nil {
+		t.Fatal(err)
+	}
 	if err := goose.RunContext(t.Context(), command, conn, migrations); err != nil {
 		t.Fatalf("goose %s: %v", command, err)
 	}
 }
 
+// makeSchema comes before goose, which makes its list of migrations first.
+const makeSchema = "CREATE SCHEMA IF NOT EXISTS pgsession"
+
 // The command keeps its settings in global variables.
 var setUpGoose = sync.OnceFunc(func() {
 	goose.SetLogger(log.New(io.Discard, "", 0))
-	goose.SetTableName("public.pgsession_migrations")
+	goose.SetTableName("pgsession.goose_db_version")
 	if err := goose.SetDialect("postgres"); err != nil {
 		panic(err)
 	}
@@ -70,7 +77,7 @@ func TestStockGooseAndOursTakeTurns(t *testing.T) {
 	stockGoose(t, d, "status")
 	wantDump(t, "after down and up", d.dump(t, "pgsession"), want)
 	stockGoose(t, d, "reset")
-	wantDump(t, "after goose reset", d.dump(t, "pgsession"), "")
+	wantDump(t, "after goose reset", d.dump(t, "pgsession"), emptied)
 	d.up(t)
 	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Error(err)

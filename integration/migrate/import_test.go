@@ -439,7 +439,7 @@ func TestImportAsTheOwnerOfTheSchema(t *testing.T) {
 	sid := newSID()
 	n.store(t, sid, `{"userId":"ada"}`, time.Hour)
 	role := newRole(t)
-	n.exec(t, `DROP SCHEMA pgsession CASCADE; DROP TABLE public.pgsession_migrations; GRANT CREATE ON DATABASE `+n.name+` TO `+role+`;
+	n.exec(t, `DROP SCHEMA pgsession CASCADE; GRANT CREATE ON DATABASE `+n.name+` TO `+role+`;
 		GRANT CREATE ON SCHEMA public TO `+role)
 	owner := n.with(t, "role", role)
 	migrate(t, owner, "up").want(t, 0, "applied", "")

@@ -9,9 +9,10 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// program is the built command.
-var program string
+// program is the built command, and operator that which ends sessions.
+var program, operator string
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, testkit.NeedPostgres, testkit.Build(&program, "./cmd/migrate"))
+	testkit.Main(m, testkit.NeedPostgres, testkit.Build(&program, "./cmd/migrate"),
+		testkit.Build(&operator, "./cmd/pgsession"))
 }

@@ -59,8 +59,11 @@ func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) err
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), makeSchema); err != nil {
+		t.Fatal(err)
+	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files,
-		goose.WithTableName("public.pgsession_migrations"), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName("pgsession.goose_db_version"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v is not context.Canceled", err)
 	}
-	if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 0 {
+	if n := d.number(t, `SELECT count(to_regclass('pgsession.sessions'))`); n != 0 {
 		t.Error("it migrated nevertheless")
 	}
 }
@@ -253,7 +253,7 @@ func wantMigratedOnce(t *testing.T, d *database, reports string) {
 			t.Errorf("%s was applied %d times", s.Name, n)
 		}
 	}
-	if n := d.number(t, `SELECT count(*) FROM public.pgsession_migrations`); n != len(states)+1 {
+	if n := d.number(t, `SELECT count(*) FROM pgsession.goose_db_version`); n != len(states)+1 {
 		t.Errorf("the version table has %d rows, want %d", n, len(states)+1)
 	}
 	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {

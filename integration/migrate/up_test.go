@@ -36,7 +36,7 @@ func TestUpThenDownThenUpLeavesTheSameSchema(t *testing.T) {
 			t.Errorf("down undid %+v, want %s alone", undone, steps[i].Name)
 		}
 	}
-	wantDump(t, "after all downs", d.dump(t, "pgsession"), "")
+	wantDump(t, "after all downs", d.dump(t, "pgsession"), emptied)
 	if undone, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil || len(undone) != 0 {
 		t.Errorf("down with nothing applied: %v, %v", undone, err)
 	}
@@ -134,7 +134,7 @@ func TestStatusAndVersionOnlyRead(t *testing.T) {
 		known != library || err != nil {
 		t.Errorf("version = %d, %d, %v; want 0, %d", database, known, err, library)
 	}
-	n := d.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'pgsession_migrations'`)
+	n := d.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'goose_db_version'`)
 	if n != 0 {
 		t.Error("looking made a version table")
 	}
@@ -184,7 +184,7 @@ func TestANewerDatabaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.up(t)
-	d.exec(t, `INSERT INTO public.pgsession_migrations (version_id, is_applied) VALUES (99, true)`)
+	d.exec(t, `INSERT INTO pgsession.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 
 	if steps, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil || len(steps) != 0 {
 		t.Errorf("up = %v, %v", steps, err)

@@ -80,9 +80,9 @@ func blocks(text string) []block {
 }
 
 // Every command in docs runs, in order, on a database that is empty at first,
-// as the role that its block names, in an empty folder with the program migrate
-// at hand. A page whose first block does not migrate begins with the schema and
-// the roles.
+// as the role that its block names, in an empty folder with the programs
+// migrate and pgsession at hand. A page whose first block does not migrate
+// begins with the schema and the roles.
 //
 // Slow: each document has a server of its own.
 func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
@@ -103,7 +103,7 @@ func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 	}
 	bin := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "-C", "../..", "build", "-o", bin,
-		"./cmd/migrate")
+		"./cmd/migrate", "./cmd/pgsession")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -132,7 +132,7 @@ func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
 
 	// All of them wait for the one lock: then they have all begun.
 	tx := h.begin()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.locks FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), pgtest.Locks); err != nil {
 		t.Fatal(err)
 	}
 	var attempts []attempt

@@ -48,7 +48,9 @@ func NewCluster(t testing.TB, settings map[string]string) *Cluster {
 		t.Fatal(err)
 	}
 	c := newCluster(t, server)
-	if _, err := db.Up(t.Context(), c.Pool(), db.Options{}); err != nil {
+	pool := c.Pool()
+	defer pool.Close() // tests count the connections
+	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -50,6 +50,7 @@ func Database(t testing.TB) string {
 	t.Helper()
 	databaseURL := EmptyDatabase(t)
 	pool := Pool(t, databaseURL)
+	defer pool.Close() // tests count the connections
 	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 		t.Fatal(err)
 	}

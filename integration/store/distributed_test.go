@@ -156,6 +156,7 @@ func TestARotationLocksTheUserThatItsSessionHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, next := c.sessions(1)[0], testkit.NewID()
+	pgtest.Exec(t, c.admin, pgtest.Locks)
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

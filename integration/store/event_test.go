@@ -521,7 +521,7 @@ func TestEventsArePruned(t *testing.T) {
 		r.login("ada")
 	}
 	_, after := r.read("")
-	pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET keep_events = '30 days'")
+	pgtest.Exec(t, r.admin, "INSERT INTO pgsession.prune_state (keep_events) VALUES ('30 days')")
 	prune := func(want, left int) {
 		t.Helper()
 		n, ok, err := r.store.Prune(t.Context(), 2)

@@ -20,6 +20,7 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	const logins, limit = 40, 5
 	c := hire(t)
+	pgtest.Exec(t, c.admin, pgtest.Locks)
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -35,9 +35,8 @@ var imports = map[string][]string{
 	"cmd/migrate":   {module + "/internal/migrate"},
 	"cmd/pgsession": {module + "/internal/operator"},
 	"internal/operator": {
-		module + "/cache", module + "/db", module + "/internal/dburl",
-		module + "/internal/migrate", module + "/internal/postgres", module + "/internal/schema",
-		module + "/sessionstore", module + "/sessionstore/store",
+		module + "/db", module + "/internal/dburl", module + "/internal/migrate",
+		module + "/internal/schema", module + "/sessionstore", module + "/sessionstore/store",
 		"github.com/jackc/pgx/v5/...",
 	},
 	"internal/migrate": {

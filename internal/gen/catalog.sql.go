@@ -26,6 +26,19 @@ SELECT 'storage', c.relname::text,
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
 UNION ALL
+SELECT 'options', c.relname::text, coalesce((
+    SELECT pg_catalog.string_agg(o.word, ', ' ORDER BY o.word COLLATE "C") FROM (
+        SELECT p.option_name AS word FROM pg_catalog.pg_options_to_table(c.reloptions) AS p
+        UNION ALL
+        SELECT 'autovacuum off' FROM pg_catalog.pg_options_to_table(c.reloptions) AS p
+        WHERE p.option_name = 'autovacuum_enabled'::text AND NOT p.option_value::boolean
+        UNION ALL
+        SELECT 'row-level security' WHERE c.relrowsecurity
+    ) AS o
+), 'none')
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
+UNION ALL
 SELECT 'code', c.relname::text, coalesce((
     SELECT pg_catalog.string_agg(o.what, ', ' ORDER BY o.what COLLATE "C") FROM (
         SELECT 'trigger ' || t.tgname::text AS what FROM pg_catalog.pg_trigger AS t
@@ -149,6 +162,7 @@ type CatalogFactsRow struct {
 
 // The live schema, as the schema check compares it.
 // CatalogFacts describes each object of a schema, one fact a row.
+// The names of the storage parameters: an administrator may want other values.
 // Triggers and rules that can change or drop a statement's rows. A trigger that
 // runs after the statement can't.
 // Only the planner's settings: an administrator may have added others.

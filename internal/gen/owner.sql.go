@@ -447,6 +447,17 @@ func (q *Queries) OwnerLock(ctx context.Context, db DBTX, n int16) (int64, error
 	return count, err
 }
 
+const ownerLocks = `-- name: OwnerLocks :exec
+INSERT INTO pgsession.locks (n)
+SELECT pg_catalog.generate_series(0, 1023) ON CONFLICT (n) DO NOTHING
+`
+
+// OwnerLocks makes the rows that OwnerLock and DistributedLockAll lock.
+func (q *Queries) OwnerLocks(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, ownerLocks)
+	return err
+}
+
 const ownerRevoke = `-- name: OwnerRevoke :one
 WITH bound AS MATERIALIZED (
     SELECT CASE WHEN $1::text <> ''::text

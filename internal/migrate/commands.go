@@ -46,6 +46,7 @@ var commands = map[string]command{
 	"down":     {on: down, flags: []string{"dry-run", "lock-timeout"}},
 	"status":   {on: status, flags: []string{"json"}},
 	"validate": {on: validate, flags: []string{"json"}},
+	"baseline": {on: baseline},
 	"version":  {on: version},
 	"ops":      {print: printOps, object: "the name of a file"},
 	"print": {
@@ -88,6 +89,17 @@ func down(ctx context.Context, c call) error {
 	}
 	steps, err := db.Down(ctx, c.pool, c.db())
 	return report(c.out, steps, err, "undone", "no migration is applied")
+}
+
+func baseline(ctx context.Context, c call) error {
+	steps, err := db.Baseline(ctx, c.pool, c.db())
+	for _, s := range steps {
+		_, _ = fmt.Fprintf(c.out, "recorded %s\n", s.Name)
+	}
+	if err == nil && len(steps) == 0 {
+		_, _ = fmt.Fprintln(c.out, "nothing to do: every migration is in the list")
+	}
+	return err
 }
 
 // rehearse prints what a command would do to which migrations, and only reads.

@@ -41,6 +41,8 @@ Commands:
   down      undo the latest migration; UNDOING THE FIRST DELETES ALL SESSIONS
   status    list the migrations and when each was applied
   validate  compare the schema with what this version of pgsession needs
+  baseline  take over a schema that was restored without its list of migrations: it validates, and
+            its migrations are recorded as applied
   version   show the version of the database and of this program
   ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
             or citus; with -schema, its roles and jobs are named after that schema

@@ -82,7 +82,7 @@ func TestExitStatusAndUsage(t *testing.T) {
 			[]string{"print", "up", "-schema", "shop"}, "", 0, "CREATE TABLE shop.sessions (", "",
 		},
 		"a migration back": {
-			[]string{"print", "-from", "0", "down"}, "", 0, "DROP SCHEMA pgsession;", "",
+			[]string{"print", "-from", "0", "down"}, "", 0, "DROP TABLE pgsession.sessions;", "",
 		},
 		"a migration sideways": {
 			[]string{"print", "sideways"},

@@ -106,7 +106,7 @@ func (s *citusStore) rotateLocked(
 	// No revoke of a user waits for a visitor's session, so those need not wait
 	// for each other.
 	n := lockOf(cmp.Or(c.userID, string(c.old[:])))
-	if err := locked(s.queries.OwnerLock(ctx, db, n)); err != nil {
+	if err := lockUser(ctx, db, s.queries, n); err != nil {
 		return nil, err
 	}
 	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
@@ -213,9 +213,11 @@ func (s *citusStore) revokeUser(
 func (s *citusStore) lock(ctx context.Context, db querier, sel *store.Selection) error {
 	var err error
 	if sel.All || sel.Tag != (store.Tag{}) {
-		err = locked(s.queries.DistributedLockAll(ctx, db))
+		err = lockRows(ctx, db, s.queries, locks, func() (int64, error) {
+			return s.queries.DistributedLockAll(ctx, db)
+		})
 	} else {
-		err = locked(s.queries.OwnerLock(ctx, db, lockOf(sel.UserID)))
+		err = lockUser(ctx, db, s.queries, lockOf(sel.UserID))
 	}
 	if err != nil || sel.Keep > 0 {
 		return err // a limit of sessions is no promise about the ended ones

@@ -225,7 +225,7 @@ func (q *rowQueues) login(
 ) (store.Record, error) {
 	q.exec.tallies[write.op].add(1)
 	run := func(ctx context.Context, db querier) (*store.Record, error) {
-		if err := locked(q.queries.OwnerLock(ctx, db, lockOf(userID))); err != nil {
+		if err := lockUser(ctx, db, q.queries, lockOf(userID)); err != nil {
 			return nil, err
 		}
 		n, err := q.queries.OwnerCount(ctx, db, userID, self[:])
@@ -249,17 +249,34 @@ func lockOf(userID string) int16 {
 	return int16(binary.BigEndian.Uint16(key[:]) % locks)
 }
 
-// errNoLock: without the row, two logins at once could pass a limit.
-var errNoLock = errors.New("table locks lacks rows that the migrations inserted: " +
-	"insert those of the numbers 0 to 1023 that are missing")
+// lockUser takes the lock of the users with this hash.
+func lockUser(ctx context.Context, db querier, queries *gen.Queries, n int16) error {
+	return lockRows(ctx, db, queries, 1, func() (int64, error) {
+		return queries.OwnerLock(ctx, db, n)
+	})
+}
 
-// locked returns an error if a statement that locks a row has found none.
-func locked(rows int64, err error) error {
-	if err == nil && rows == 0 {
+// lockRows runs a statement that locks so many rows of table locks, and makes
+// the rows if it finds fewer. The table is empty after a migration, and after a
+// restore without data.
+func lockRows(
+	ctx context.Context, db querier, queries *gen.Queries, want int64, lock func() (int64, error),
+) error {
+	n, err := lock()
+	if err != nil || n == want {
+		return err
+	}
+	if err := queries.OwnerLocks(ctx, db); err != nil {
+		return err
+	}
+	if n, err = lock(); err == nil && n != want {
 		err = errNoLock
 	}
 	return err
 }
+
+// errNoLock: without the row, two logins at once could pass a limit.
+var errNoLock = errors.New("rows of table locks can't be locked: run `migrate validate`")
 
 // encodeMethods returns what pgsession.methods_now makes the column of: "" for
 // no methods. A method that was accepted earlier has its age beside the time of
@@ -309,12 +326,6 @@ func MarkKeys(userID string) [][]byte {
 		keys = append(keys, key[:])
 	}
 	return keys
-}
-
-// UserMark returns the key of the marks of a user's revokes.
-func UserMark(userID string) []byte {
-	key := userKey(userID)
-	return key[:]
 }
 
 // tagKey is the key of a revoke of a tag.

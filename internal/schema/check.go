@@ -107,9 +107,39 @@ func differences(schemaName string, wanted, live []Fact) []string {
 }
 
 // holds reports whether an object with this detail meets f. An additional
-// default does no harm.
+// default does no harm, nor does an additional storage parameter.
 func (f Fact) holds(detail string) bool {
+	if f.Kind == "options" {
+		lacks, hinders := f.options(detail)
+		return len(lacks) == 0 && hinders == ""
+	}
 	return detail == f.Detail || detail == f.Detail+withDefault || f.Detail == anyDefinition
+}
+
+// The options of a table that hinder the library, with what removes them.
+var hindering = map[string]string{
+	"autovacuum off":     "RESET (autovacuum_enabled)",
+	"row-level security": "DISABLE ROW LEVEL SECURITY",
+}
+
+// options returns the storage parameters that a table lacks, and an option that
+// it may not have.
+func (f Fact) options(detail string) (lacks []string, hinders string) {
+	has := strings.Split(detail, ", ")
+	for _, option := range has {
+		if _, hindering := hindering[option]; hindering {
+			hinders = option
+		}
+	}
+	if f.Detail == "none" {
+		return nil, hinders
+	}
+	for _, option := range strings.Split(f.Detail, ", ") {
+		if !slices.Contains(has, option) {
+			lacks = append(lacks, option)
+		}
+	}
+	return lacks, hinders
 }
 
 // differs describes an object that has another detail than f. What repairs that
@@ -125,6 +155,14 @@ func (f Fact) differs(detail, schemaName string) string {
 	case "storage":
 		return fmt.Sprintf("table %s is %s: a crash of the server empties it"+
 			" (ALTER TABLE %s SET LOGGED)", f.Name, detail, object)
+	case "options":
+		lacks, hinders := f.options(detail)
+		if hinders != "" {
+			return fmt.Sprintf("table %s has %s (ALTER TABLE %s %s)",
+				f.Name, hinders, object, hindering[hinders])
+		}
+		return fmt.Sprintf("table %s lacks %s (ALTER TABLE %s SET, with the values of the"+
+			" migration)", f.Name, strings.Join(lacks, ", "), object)
 	case "code":
 		return fmt.Sprintf("table %s has %s: statements can do less than they report"+
 			" (drop or disable)", f.Name, detail)
@@ -165,6 +203,7 @@ var about = map[string][]string{
 	"security": {"function"},
 	"plan":     {"function"},
 	"storage":  {"table"},
+	"options":  {"table"},
 	"code":     {"table"},
 	"keys":     {"index", "constraint"},
 	"public":   {"table", "view", "function"},

@@ -11,9 +11,8 @@ import (
 // Default is the name of the schema in the text of migrations and queries.
 const Default = "pgsession"
 
-// plainName matches a name that needs no quotes in SQL, psql, the name of the
-// version table and a pg_cron job. With "_migrations" after it, it still fits
-// Postgres's 63 bytes.
+// plainName matches a name that needs no quotes in SQL, psql and a pg_cron job.
+// The names of its roles still fit Postgres's 63 bytes.
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
 // reserved has the key words of Postgres 15 to 18 that can't name a schema

@@ -39,7 +39,7 @@ func TestRenameAll(t *testing.T) {
 			"WHERE nspname = 'pgsession' AND nspowner <> 'pgsession_owner'::regrole",
 			"WHERE nspname = 'shop' AND nspowner <> 'shop_owner'::regrole",
 		},
-		{"public.pgsession_migrations", "public.shop_migrations"},
+		{"pgsession.goose_db_version", "shop.goose_db_version"},
 		{"'pgsession prune ' || target", "'shop prune ' || target"},
 		{
 			"-- github.com/reporadar/pgsession, my_pgsession",

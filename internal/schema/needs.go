@@ -9,6 +9,8 @@ type Fact struct {
 	//   - security: the rights and the search_path with which a function runs
 	//   - plan: the volatility of a function and its settings for the planner
 	//   - storage: whether a table survives a crash
+	//   - options: the names of a table's storage parameters, "autovacuum off"
+	//     and "row-level security"
 	//   - code: triggers and rules that can change the effect of a statement
 	//   - keys: the columns of an index
 	//   - public: the rights of every role
@@ -130,6 +132,7 @@ var needs = []Fact{
 	{"code", "locks", "none"},
 	{"column", "locks.n", "smallint not null"},
 	{"constraint", "locks_pkey", "PRIMARY KEY (n)"},
+	{"constraint", "locks_n_check", anyDefinition},
 	{"index", "locks_pkey", "valid"},
 	{"table", "prune_state", ""},
 	{"code", "prune_state", "none"},
@@ -177,6 +180,15 @@ var operations = []Fact{
 	{"storage", "events", "logged"},
 	{"storage", "locks", "logged"},
 	{"storage", "prune_state", "logged"},
+	{
+		"options", "sessions", "autovacuum_analyze_scale_factor," +
+			" autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, fillfactor",
+	},
+	{"options", "marks", "none"},
+	{"options", "endings", "autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold"},
+	{"options", "events", "autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold"},
+	{"options", "locks", "none"},
+	{"options", "prune_state", "none"},
 	{"keys", "sessions_pkey", "unique btree on sessions (id)"},
 	{"keys", "sessions_id_idx", "hash on sessions (id)"},
 	{"keys", "sessions_expires_at_idx", "btree on sessions (expires_at, id)"},

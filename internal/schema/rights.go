@@ -74,10 +74,11 @@ var rights = []right{
 		"SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
 		"EventDelete", "EventDeleteFree",
 	}},
-	{"SELECT", "locks", nil, []string{"OwnerLock", "DistributedLockAll"}},
+	{"SELECT", "locks", nil, []string{"OwnerLock", "OwnerLocks", "DistributedLockAll"}},
 	{"UPDATE", "locks", []string{"n"}, []string{
 		"OwnerLock", "DistributedLockAll",
 	}},
+	{"INSERT", "locks", []string{"n"}, []string{"OwnerLocks"}},
 	{"SELECT", "events", nil, []string{"EventPage"}},
 	{
 		"INSERT", "events",

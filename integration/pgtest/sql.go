@@ -1,6 +1,6 @@
 package pgtest
 
-// SQL for tests of the prune.
+// SQL for tests of the prune and of locks.
 const (
 	// Fill makes $1 expired sessions, and as many that are alive.
 	Fill = `
@@ -10,9 +10,11 @@ const (
 		UNION ALL
 		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
 		FROM generate_series(1, $1::int) AS i`
+	// Locks makes the rows that logins lock, as the first of them does.
+	Locks = "INSERT INTO pgsession.locks (n) SELECT generate_series(0, 1023)"
 	// Expired and Alive count sessions.
 	Expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
 	Alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
 	// Pruned is how many sessions all prunes have deleted.
-	Pruned = "SELECT pruned_total FROM pgsession.prune_state"
+	Pruned = "SELECT coalesce(max(pruned_total), 0) FROM pgsession.prune_state"
 )
