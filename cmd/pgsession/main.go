@@ -3,8 +3,8 @@
 //
 //	pgsession COMMAND [flags]
 //
-// COMMAND is sessions, revoke, stats, ops or migrate; `pgsession -h` describes
-// them. It needs no checkout:
+// COMMAND is sessions, revoke, stats, doctor, export, erase, ops or migrate;
+// `pgsession -h` describes them. It needs no checkout:
 //
 //	go install github.com/reporadar/pgsession/cmd/pgsession@latest
 //

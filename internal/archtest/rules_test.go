@@ -35,8 +35,9 @@ var imports = map[string][]string{
 	"cmd/migrate":   {module + "/internal/migrate"},
 	"cmd/pgsession": {module + "/internal/operator"},
 	"internal/operator": {
-		module + "/db", module + "/internal/dburl", module + "/internal/migrate",
-		module + "/internal/schema", module + "/sessionstore", module + "/sessionstore/store",
+		module + "/cache", module + "/db", module + "/internal/dburl",
+		module + "/internal/migrate", module + "/internal/postgres", module + "/internal/schema",
+		module + "/sessionstore", module + "/sessionstore/store",
 		"github.com/jackc/pgx/v5/...",
 	},
 	"internal/migrate": {

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,9 +147,6 @@ func (i *installation) row(ctx context.Context, sql string, args, into []any) (b
 	return err == nil, err
 }
 
-func (i *installation) inSchema(sql string) string {
-	if i.cfg.Schema == "" {
-		return sql
-	}
-	return schema.Rename(sql, i.cfg.Schema)
-}
+func (i *installation) inSchema(sql string) string { return schema.Rename(sql, i.schemaName()) }
+
+func (i *installation) schemaName() string { return cmp.Or(i.cfg.Schema, schema.Default) }

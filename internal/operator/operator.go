@@ -41,6 +41,14 @@ Commands:
               -note TEXT       why, for the events
   stats     count the sessions
               -exact           read all of a big table instead of estimating
+  doctor    find what is wrong (environment, schema, rights, settings, collation, pooler, clock, replication, Redis),
+            and print the command that mends it
+  export    print all that the database has of a user, as JSON: for a request for access
+              -user USER
+  erase     end the sessions of a user, and take the user out of the events: for a request for erasure
+              -user USER
+              -yes             without it, only count
+              -keep-events     leave the events as they are, for an audit
   ops FILE  print a file of db/ops for psql; without FILE, their names
   migrate   make, change and check the schema: see pgsession migrate -h
 
@@ -74,7 +82,12 @@ var commands = map[string]command{
 		flags: []string{"user", "handle", "before", "all", "yes", "actor", "note"},
 		check: checkRevoke, run: revoke,
 	},
-	"stats": {flags: []string{"exact"}, run: stats},
+	"stats":  {flags: []string{"exact"}, run: stats},
+	"doctor": {run: doctor},
+	"export": {flags: []string{"user"}, check: checkExport, run: export},
+	"erase": {
+		flags: []string{"user", "yes", "keep-events"}, check: checkErase, run: erase,
+	},
 }
 
 // call is one run of a command.

@@ -18,6 +18,7 @@ type options struct {
 
 	user, handle, before string
 	all, yes, exact      bool
+	keepEvents           bool
 	limit                int
 	actor, note          string
 
@@ -42,6 +43,7 @@ func parse(name string, own, args []string) (*options, error) {
 	all.BoolVar(&o.all, "all", false, "")
 	all.BoolVar(&o.yes, "yes", false, "")
 	all.BoolVar(&o.exact, "exact", false, "")
+	all.BoolVar(&o.keepEvents, "keep-events", false, "")
 	all.IntVar(&o.limit, "limit", 100, "")
 	all.StringVar(&o.actor, "actor", "pgsession", "")
 	all.StringVar(&o.note, "note", "", "")

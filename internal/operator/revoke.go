@@ -185,8 +185,8 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 // firstYear is that of the oldest time which a row of the table can have.
 const firstYear = 1970
 
-// printRevoked prints how many sessions ended and what the cache knows.
-func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed error) error {
+// outcome returns what revoke -json prints.
+func (i *installation) outcome(r sessionstore.Revocation) revoked {
 	out := revoked{
 		Ended: r.Count, Committed: r.Committed, Cache: "none", ServedFor: r.MaxExposure.Seconds(),
 	}
@@ -196,8 +196,13 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 	case i.cached():
 		out.Cache = "not acknowledged"
 	}
+	return out
+}
+
+// printRevoked prints how many sessions ended and what the cache knows.
+func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed error) error {
 	if c.json {
-		return json.NewEncoder(c.out).Encode(out)
+		return json.NewEncoder(c.out).Encode(i.outcome(r))
 	}
 	if failed != nil {
 		return nil // the error has the number

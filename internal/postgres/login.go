@@ -328,6 +328,12 @@ func MarkKeys(userID string) [][]byte {
 	return keys
 }
 
+// UserMark returns the key of the marks of a user's revokes.
+func UserMark(userID string) []byte {
+	key := userKey(userID)
+	return key[:]
+}
+
 // tagKey is the key of a revoke of a tag.
 func tagKey(tag store.Tag) markKey { return keyOf("tag", string(tag[:])) }
 

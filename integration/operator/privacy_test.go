@@ -1,0 +1,104 @@
+package operator_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// An export has all that the database has of a user, and nothing of another.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *sessionstore.Config) { c.RecordEvents = true })
+	admin := pgtest.Pool(t, s.url)
+	token, handle := s.login(t, `ada "the first"`)
+	s.login(t, "eve")
+	pgtest.Exec(t, admin, `UPDATE pgsession.sessions SET data = '{"theme": "dark"}'
+		WHERE user_id LIKE 'ada%'`)
+	ctx := sessionstore.WithActor(t.Context(), `ada "the first"`, "an incident of eve")
+	if _, err := s.RevokeUser(ctx, "eve"); err != nil {
+		t.Fatal(err)
+	}
+	r := s.env.run(t, "export", "-user", `ada "the first"`)
+	var out struct {
+		UserID     string    `json:"user_id"`
+		ExportedAt time.Time `json:"exported_at"`
+		Sessions   []struct {
+			Handle string
+			Data   map[string]string
+		}
+		Events []struct{ Kind, Session string }
+		Acted  []map[string]any
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil || r.status != 0 {
+		t.Fatalf("%v: %d\n%s\n%s", err, r.status, r.stdout, r.stderr)
+	}
+	if out.UserID != `ada "the first"` || len(out.Sessions) != 1 ||
+		out.Sessions[0].Handle != handle || out.Sessions[0].Data["theme"] != "dark" ||
+		len(out.Events) != 1 || out.Events[0].Session != handle || len(out.Acted) != 2 {
+		t.Errorf("the export: %s", r.stdout)
+	}
+	r.wantNoSecret(t, token, `"eve"`)
+	s.env.run(t, "export", "-user", "eve").wants(t, 0,
+		`"sessions":\[\],(?s:.*)"revoked_at":\[\n"2`, "")
+	s.env.run(t, "export", "-user", "nobody").wants(t, 0,
+		`(?s)"sessions":\[\],\n"events":\[\],\n"acted":\[\],\n"revoked_at":\[\]}`, "")
+	s.env.run(t, "export").wants(t, 2, "", `export needs -user`)
+}
+
+// An erasure ends the sessions and takes the user out of the events. A reader
+// of events goes on from its cursor.
+func TestErase(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *sessionstore.Config) { c.RecordEvents = true })
+	admin := pgtest.Pool(t, s.url)
+	token, _ := s.login(t, "ada")
+	eves, _ := s.login(t, "eve")
+	ctx := sessionstore.WithActor(t.Context(), "ada", "asked by phone")
+	if _, err := s.RevokeUser(ctx, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	s.login(t, "ada")
+	_, cursor, err := s.Events(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const named = "SELECT count(*) FROM pgsession.events WHERE to_jsonb(events)::text LIKE '%ada%'"
+	before := pgtest.One[int](t, admin, named)
+
+	s.env.run(t, "erase", "-user", "ada", "-yes").wants(t, 1, "",
+		`nothing erased: 4 events name the user, and role \S+_app may not change them: .*owner`)
+	wantUser(t, s.Manager, token, "ada")
+	owner := environment{"DATABASE_URL": s.url}
+	owner.run(t, "erase", "-user", "ada").wants(t, 2, "",
+		`nothing erased: it would end 2 sessions and take the user out of 4 events: add -yes`)
+	if n := pgtest.One[int](t, admin, named); n != before {
+		t.Errorf("without -yes %d events name her, before %d", n, before)
+	}
+	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
+		`(?s)^2 sessions ended\n.*2 events of the user and 2 in which the user acted.*left: `, "")
+	if n := pgtest.One[int](t, admin, named); n != 0 {
+		t.Errorf("%d events name her", n)
+	}
+	wantUser(t, s.Manager, token, "")
+	wantUser(t, s.Manager, eves, "eve")
+	if _, _, err := s.Events(t.Context(), cursor); err != nil {
+		t.Errorf("the cursor of a reader: %v", err)
+	}
+	out := s.env.run(t, "export", "-user", "ada").stdout
+	if strings.Count(out, "[]") != 3 {
+		t.Errorf("left: %s", out)
+	}
+	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0, `^0 sessions ended`, "")
+
+	s.login(t, "ada")
+	s.env.run(t, "erase", "-user", "ada", "-yes", "-keep-events", "-json").wants(t, 0,
+		`^{"ended":1,"committed":true,"cache":"none".*"events":0,"acted":0}`, "")
+	if n := pgtest.One[int](t, admin, named); n != 1 {
+		t.Errorf("%d events name her, want the one of the login", n)
+	}
+}
