@@ -32,7 +32,7 @@ func main() {
 		log.Fatal(err)
 	}
 	go sessions.Run(context.Background()) // prunes expired sessions
-	handler := sessions.Handler(sessionstore.HandlerFunc(count))
 	log.Print("http://127.0.0.1:8080")
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
+	http.Handle("GET /{$}", sessionstore.HandlerFunc(count)) // the icon is no visit
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", sessions.Handler(http.DefaultServeMux)))
 }
