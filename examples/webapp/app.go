@@ -79,13 +79,19 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /api/me", a.withSession(apiMe))
 	mux.HandleFunc("POST /api/set", a.withSession(apiSet))
 	mux.HandleFunc("GET /api/get", a.withSession(apiGet))
-	mux.Handle("GET /healthz", a.sessions.HealthHandler())
+
+	mux.Handle("GET /healthz", a.sessions.HealthHandler()) // readiness
+	mux.HandleFunc("GET /livez", live)
 
 	return http.NewCrossOriginProtection().Handler(a.sessions.Handler(withNotFound(mux)))
 }
 
 // handlerFunc is a handler that needs the session.
 type handlerFunc func(http.ResponseWriter, *http.Request, *sessionstore.Session)
+
+// live answers a liveness probe. It uses no session: a restart helps no
+// Postgres that is unavailable, and would end the sessions of an emergency.
+func live(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
 // withSession loads the session for a handler, or answers with the error.
 func (a *app) withSession(next handlerFunc) http.HandlerFunc {

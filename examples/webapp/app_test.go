@@ -153,7 +153,7 @@ func TestWrongMethodIs405(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/", "/devices", "/operator", "/live", "/ended", "/api/me", "/api/get", "/healthz",
-		"/assets/style.css",
+		"/livez", "/assets/style.css",
 	} {
 		v.post(path, nil).wants(t, http.StatusMethodNotAllowed)
 	}
@@ -183,6 +183,7 @@ func TestStoreUnavailable(t *testing.T) {
 		}
 	}
 	v.get("/healthz").wants(t, http.StatusServiceUnavailable, "unavailable")
+	v.get("/livez").wants(t, http.StatusNoContent) // with a cookie, and asks no store
 	s.visitor(t).get("/").wants(t, http.StatusOK, "Who are you?")
 	v.get("/assets/style.css").wants(t, http.StatusOK)
 
