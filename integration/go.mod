@@ -18,7 +18,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/common v0.74.0 // indirect
 	github.com/redis/go-redis/v9 v9.23.0
-	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession v0.1.0
 	github.com/rs/zerolog v1.35.1
 	golang.org/x/sys v0.50.0
 )
@@ -127,7 +127,7 @@ require (
 	github.com/prometheus/procfs v0.23.0 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/quic-go/quic-go v0.59.0 // indirect
-	github.com/reporadar/pgsession/adapters/gorillastore v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession/adapters/gorillastore v0.1.0
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	github.com/rs/xid v1.6.0 // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect

@@ -6,7 +6,7 @@ replace github.com/reporadar/pgsession => ../../
 
 require (
 	github.com/gin-gonic/gin v1.12.0
-	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession v0.1.0
 )
 
 require (

@@ -7,7 +7,7 @@ replace github.com/reporadar/pgsession => ../../
 require (
 	github.com/gorilla/securecookie v1.1.2
 	github.com/gorilla/sessions v1.4.0
-	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession v0.1.0
 )
 
 require (

@@ -7,7 +7,7 @@ replace github.com/reporadar/pgsession => ../../
 require (
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/pquerna/otp v1.5.0
-	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession v0.1.0
 )
 
 require (

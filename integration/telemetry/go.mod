@@ -13,9 +13,9 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.74.0
 	github.com/prometheus/prometheus v0.316.0 // its parsers and its engine of queries, which its parser of rules needs; package rules would bring the clients of three clouds
-	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession v0.1.0
 	github.com/reporadar/pgsession/integration v0.0.0-00010101000000-000000000000
-	github.com/reporadar/pgsession/otelsession v0.0.0-00010101000000-000000000000
+	github.com/reporadar/pgsession/otelsession v0.1.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0
 	go.opentelemetry.io/otel/sdk v1.47.0
