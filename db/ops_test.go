@@ -41,3 +41,33 @@ func TestRolesKnowTheRoutines(t *testing.T) {
 		}
 	}
 }
+
+// A revoke by SQL runs the statements of the library, so that it leaves the
+// same marks and endings.
+func TestSupportRunsTheStatementsOfTheLibrary(t *testing.T) {
+	t.Parallel()
+	support, err := os.ReadFile("ops/support.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, names := range map[string]string{
+		"mark":    "MarkAdd",
+		"owner":   "OwnerRevoke OwnerRevokeHandle AllFind AllRevokeFound AllRevoke",
+		"session": "SessionDelete",
+	} {
+		code, err := os.ReadFile("../internal/gen/" + file + ".sql.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range strings.FieldsSeq(names) {
+			found := regexp.MustCompile("(?s)`-- name: " + name + " :[^\n]*\n(.*?)`").
+				FindSubmatch(code)
+			if found == nil {
+				t.Fatalf("there is no statement %s", name)
+			}
+			if !strings.Contains(string(support), "\n"+strings.TrimSpace(string(found[1]))) {
+				t.Errorf("support.sql has another statement than %s", name)
+			}
+		}
+	}
+}

@@ -77,7 +77,7 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 func TestTheFilesForAnotherSchema(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "alarms", "citus",
+		"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "alarms", "citus", "support",
 	} {
 		if file(t, name, "") != pgtest.Ops(t, name+".sql") ||
 			file(t, name, "pgsession") != file(t, name, "") {

@@ -44,8 +44,8 @@ Commands:
   baseline  take over a schema that was restored without its list of migrations: it validates, and
             its migrations are recorded as applied
   version   show the version of the database and of this program
-  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
-            or citus; with -schema, its roles and jobs are named after that schema
+  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms,
+            citus or support; with -schema, its roles and jobs are named after that schema
   print up  print the migrations as SQL for this schema name, for review or for another tool
   print down
             print the SQL that undoes them
