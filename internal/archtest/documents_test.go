@@ -168,6 +168,63 @@ func TestFiguresInDocumentsWerePrinted(t *testing.T) {
 	}
 }
 
+// A line of prose that links to a page of bench has figures of that page only,
+// also where it rounds them. Figures of one or two digits are mostly settings.
+func TestFiguresInProseWerePrinted(t *testing.T) {
+	link := regexp.MustCompile(`\(((?:\.\./)*bench/(?:RESULTS|CHURN|NOTES)\.md)[^)]*\)`)
+	code := regexp.MustCompile("`[^`]*`|\\]\\([^)]*\\)")
+	figure := regexp.MustCompile(`\b[0-9][0-9,]*(?:\.[0-9]+)?\b`)
+	lines := 0
+	for _, name := range append(tracked(t, "docs/*.md"), "README.md") {
+		if strings.HasPrefix(name, "docs/adr/") {
+			continue // of its day
+		}
+		for _, line := range strings.Split(read(t, name), "\n") {
+			m := link.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			lines++
+			printed := strings.ReplaceAll(read(t, filepath.Join(filepath.Dir(name), m[1])), ",", "")
+			for _, f := range figure.FindAllString(code.ReplaceAllString(line, ""), -1) {
+				if f = strings.ReplaceAll(f, ",", ""); len(f) > 2 &&
+					!regexp.MustCompile(`\b`+regexp.QuoteMeta(f)+`\b`).MatchString(printed) {
+					t.Errorf("%s has %s, which %s does not have", name, f, m[1])
+				}
+			}
+		}
+	}
+	if lines < 5 {
+		t.Errorf("only %d lines link to bench", lines)
+	}
+}
+
+// The bound of the exposure stands in SECURITY.md, and once more where its
+// setting is explained.
+func TestThePromiseHasOneHome(t *testing.T) {
+	bound := regexp.MustCompile(`(?i)freshness[^.|]{0,40}(grace|250 ?ms)`)
+	for _, name := range tracked(t, "*.md") {
+		if name != "SECURITY.md" && name != "docs/guides/caches.md" &&
+			name != "docs/operations/checklist.md" && !strings.HasPrefix(name, "docs/adr/") &&
+			bound.MatchString(read(t, name)) {
+			t.Errorf("%s says how long a revoked session is served: link to SECURITY.md", name)
+		}
+	}
+}
+
+// An id such as COH-10 means something only to who has the paper.
+func TestNoIdIsUndefined(t *testing.T) {
+	id := regexp.MustCompile(`\b[A-Z]{3}-[0-9]{2}\b`)
+	for _, pattern := range []string{"*.md", "*.go", "*.sql"} {
+		for _, name := range tracked(t, pattern) {
+			if found := id.FindString(read(t, name)); found != "" &&
+				name != "internal/archtest/documents_test.go" {
+				t.Errorf("%s has %s, which no document defines", name, found)
+			}
+		}
+	}
+}
+
 // The table of README has the rates of the committed run, for each number of
 // callers that the benchmarks load with.
 func TestREADMEHasTheRatesOfTheCommittedRun(t *testing.T) {
