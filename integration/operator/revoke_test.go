@@ -51,6 +51,8 @@ func TestRevokeBefore(t *testing.T) {
 	at := time.Now().Add(-2 * time.Hour).UTC().Format(time.RFC3339)
 	s.env.run(t, "revoke", "-before", at).wants(t, 2, "",
 		`nothing ended: it would end 1 sessions that began before 2.* add -yes`)
+	now := time.Now().Add(20 * time.Second).UTC().Format(time.RFC3339) // of another clock
+	s.env.run(t, "revoke", "-before", now).wants(t, 2, "", `it would end 2 sessions`)
 	for _, before := range []string{"200h", "1971-01-01", "2001-01-01T00:00:00.5+02:00"} {
 		s.env.run(t, "revoke", "-before", before, "-yes").wants(t, 0, `^0 sessions ended`, "")
 	}

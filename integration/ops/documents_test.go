@@ -236,7 +236,7 @@ func (r *reader) as(t *testing.T, role string) string {
 	switch role {
 	case "superuser", "owner":
 		return r.url
-	case "app", "pruner", "monitor":
+	case "app", "pruner", "monitor", "support", "auditor":
 		name := "pgsession_" + role
 		pgtest.Exec(t, r.admin, "ALTER ROLE "+name+" PASSWORD '"+r.secret+"'")
 		u, err := url.Parse(r.url)

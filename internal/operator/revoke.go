@@ -168,6 +168,9 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 	if age, ageErr := time.ParseDuration(text); err != nil && ageErr == nil && age > 0 {
 		at, err = now.Add(-age), nil
 	}
+	if ahead := at.Sub(now); err == nil && ahead > 0 && ahead < clockSlack {
+		at = now
+	}
 	switch {
 	case err != nil:
 		return at, misused{fmt.Errorf("-before %q: write a time with its zone, such as %s, a date"+
@@ -181,6 +184,10 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 	}
 	return at, nil
 }
+
+// clockSlack is how far the clock of the operator may be ahead of Postgres's.
+// No session began in between.
+const clockSlack = time.Minute
 
 // firstYear is that of the oldest time which a row of the table can have.
 const firstYear = 1970
