@@ -301,6 +301,32 @@ func TestDocumentsHaveOneSentenceALine(t *testing.T) {
 	}
 }
 
+// A longer sentence is two.
+const maxWords = 40
+
+func TestSentencesAreShort(t *testing.T) {
+	free := regexp.MustCompile("(?s)```.*?```|<!--.*?-->")
+	address := regexp.MustCompile(`\]\([^)]*\)`)
+	for _, name := range append(tracked(t, "docs/*.md"), "README.md", "SECURITY.md",
+		"CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md") {
+		if strings.HasPrefix(name, "docs/adr/") {
+			continue
+		}
+		text := free.ReplaceAllStringFunc(read(t, name), func(s string) string {
+			return strings.Repeat("\n", strings.Count(s, "\n"))
+		})
+		for n, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "|") || strings.HasPrefix(line, "    ") {
+				continue
+			}
+			words := len(strings.Fields(address.ReplaceAllString(line, "]")))
+			if words > maxWords {
+				t.Errorf("%s:%d has a sentence of %d words", name, n+1, words)
+			}
+		}
+	}
+}
+
 // The table of CONTRIBUTING that says where to look names what exists.
 func TestWhereToLookExists(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\| [^|]*\| (.*\x60.*) \|$`)
