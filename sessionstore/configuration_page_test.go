@@ -26,7 +26,7 @@ const configurationText = `# Configuration
 All faults are reported at once, by name, without values.
 Durations are milliseconds, or have a unit: ` + "`168h`, `15m`" + `.
 An empty variable counts as not set.
-` + "`DATABASE_URL_FILE`, `SESSION_SECRET_FILE`, `SESSION_ENCRYPTION_KEY_FILE`, `REDIS_URL_FILE` and `LEGACY_SESSION_SECRET_FILE`" + ` name a file that has the value, in place of the variable; line breaks at its end are cut.
+` + "`DATABASE_URL_FILE`, `SESSION_SECRET_FILE`, `SESSION_ENCRYPTION_KEY_FILE`, `REDIS_URL_FILE` and `LEGACY_SESSION_SECRET_FILE`" + ` name a file that has the value, [in place of the variable](../operations/deploying.md#secrets-as-files); line breaks at its end are cut.
 [.env.example](../../.env.example) has all variables, commented out.
 
 In development (` + "`APP_ENV=development`" + `) the cookie is ` + "`SameSite=Lax`" + `, and not ` + "`Secure`" + ` on plain http; without ` + "`DATABASE_URL`" + ` sessions live in memory, and without ` + "`SESSION_SECRET`" + ` one is derived from it.
