@@ -110,9 +110,9 @@ type Config struct {
 	// "Authorization: Bearer v1.…", and from no cookie: for programs. Browsers
 	// need a Manager of their own, without it. A response with a new token has
 	// it in the header Session-Token, which the client keeps from then on:
-	// after a login, a rotation, or the first value. Of Cookie the Name counts:
-	// a token of one name is none of another. [Session.RememberMe] counts for
-	// nothing. See [Manager.Issue].
+	// after a login, a rotation, or the first value. Responses vary by
+	// Authorization. Of Cookie the Name counts: a token of one name is none of
+	// another. [Session.RememberMe] counts for nothing. See [Manager.Issue].
 	//
 	// A script on the page of a browser can read such a token, and an attacker
 	// can steal what a script can read: use it for programs only.

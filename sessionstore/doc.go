@@ -57,6 +57,13 @@
 // login. [Session.BeginLogin] and [Session.CompleteLogin] take two factors in
 // two requests: in between the session has no user.
 //
+// # Programs
+//
+// A Manager with [Config.Bearer] serves programs: the token is in the header
+// Authorization of a request, and a new one in the header Session-Token of the
+// response. Browsers have a Manager of their own, beside it and over the same
+// table. [Manager.Issue] begins a session outside of a request.
+//
 // # Sessions of a user
 //
 // [Manager.List] returns a user's sessions, each with a public [Handle].

@@ -38,11 +38,14 @@ import (
 // A response that sets the cookie carries Cache-Control: no-store, and no
 // header that a CDN obeys before it. If the handler used the session, the
 // response carries Vary: Cookie, and Cache-Control: private unless the handler
-// set one.
+// set one. With [Config.Bearer] the header Session-Token stands for the cookie,
+// and Vary names Authorization.
 //
 // Handlers of several Managers may be nested, each with a Cookie.Name of its
-// own. FromContext then returns the session of the innermost one, and
-// [Manager.Session] that of each. Handler panics if m is nil.
+// own. FromContext then returns the session of the innermost one, which
+// [HandlerFunc], [RequireAuth], [RequireFresh] and [ServeWithheld] ask too.
+// [Manager.Session] and [Manager.StatusHandler] ask that of their Manager.
+// Handler panics if m is nil.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	if m == nil {
 		panic("sessionstore: Handler of a nil Manager: make it with Open, New or NewWithStore")
@@ -107,9 +110,14 @@ func FromContext(ctx context.Context) (*Session, error) {
 // ErrNoMiddleware if the request did not come through the Handler of m, or m is
 // nil.
 func (m *Manager) Session(ctx context.Context) (*Session, error) {
+	return m.refOf(ctx).load(ctx)
+}
+
+// refOf returns the request of m that a context belongs to; nil for none.
+func (m *Manager) refOf(ctx context.Context) *requestRef {
 	ref, _ := ctx.Value(contextKey{}).(*requestRef)
 	for ref != nil && (m == nil || ref.core != &m.core) {
 		ref = ref.outer
 	}
-	return ref.load(ctx)
+	return ref
 }

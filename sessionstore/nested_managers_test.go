@@ -236,3 +236,36 @@ func TestHandlerFuncDiscardsEachSession(t *testing.T) {
 		expect(t, "the outer session", s.UserID() == "boss" && !s.Has("lost"), true)
 	}), r)
 }
+
+// StatusHandler answers for the session of its own Manager, also where another
+// one is nearer: it loads no second session and is no use of the first.
+func TestStatusOfOneOfTwoManagers(t *testing.T) {
+	t.Parallel()
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSite(t)
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	cookie, _, err := staff.m.Issue(t.Context(), "boss")
+	staff.check(err)
+	r.AddCookie(&http.Cookie{Name: "__Host-staff", Value: cookie})
+	for name, tt := range map[string]struct {
+		site *site
+		want string
+	}{
+		"outer": {staff, `{"session":true,"logged_in":true,`},
+		"inner": {shop, `{"session":false,"logged_in":false,`},
+	} {
+		staff.store.asked()
+		w := httptest.NewRecorder()
+		staff.m.Handler(shop.m.Handler(tt.site.m.StatusHandler())).ServeHTTP(w, r)
+		body := w.Body.String()
+		expect(t, name, strings.HasPrefix(body, tt.want), true)
+		loads := ""
+		if tt.site == staff {
+			loads = "load"
+		}
+		expect(t, name+": calls of the outer store", staff.store.asked(), loads)
+		for _, site := range []*site{staff, shop} {
+			expect(t, name+": log", strings.Contains(site.log.String(), "nested"), false)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func RequireAuth(
 
 // RequireFresh passes on requests for which [Session.Fresh] is true. It is
 // [RequireAuth] with level 0: otherwise asks for the password again, say, and
-// calls [Session.Login].
+// calls [Session.Login]. It too asks the session of the innermost Handler.
 func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
 	return RequireAuth(0, within, otherwise)
 }

@@ -18,7 +18,8 @@ type status struct {
 // still lasts, without being a use of it: the deadline does not move. A page
 // can warn its user before the timeout (WCAG 2.2.1), and a tab can learn that
 // another one has logged out. It works inside and outside of
-// [Manager.Handler]. The answer to GET and HEAD is JSON that no cache keeps:
+// [Manager.Handler], and of several nested ones it asks that of m. The answer
+// to GET and HEAD is JSON that no cache keeps:
 //
 //	{"session":true,"logged_in":true,"expires_in_seconds":1740,"absolute_expires_in_seconds":84000}
 //
@@ -29,29 +30,28 @@ type status struct {
 // elsewhere is a use, and keeps the session for another [Config.IdleTimeout].
 // If the session can't be loaded, [Config.ErrorHandler] answers.
 func (m *Manager) StatusHandler() http.Handler {
-	answer := http.HandlerFunc(serveStatus)
-	alone := m.Handler(answer)
+	alone := m.Handler(http.HandlerFunc(m.serveStatus))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if x, ok := stateOf(r); ok && x.core == &m.core {
-			answer.ServeHTTP(w, r)
+		if ref := m.refOf(r.Context()); ref != nil && ref.state.Load() != nil {
+			m.serveStatus(w, r)
 			return
 		}
 		alone.ServeHTTP(w, r)
 	})
 }
 
-func serveStatus(w http.ResponseWriter, r *http.Request) {
+func (m *Manager) serveStatus(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "Method not allowed.", http.StatusMethodNotAllowed)
 		return
 	}
-	if x, ok := stateOf(r); ok {
+	if x := m.refOf(r.Context()).state.Load(); x != nil {
 		x.ignoreUse()
 	}
-	s, err := FromContext(r.Context())
+	s, err := m.Session(r.Context())
 	if err != nil {
-		serveError(w, r, err)
+		m.cfg.ErrorHandler(w, r, err)
 		return
 	}
 	var answer status

@@ -29,7 +29,8 @@ func (s *Session) Withheld() bool {
 // answer other requests, such as forms and those of scripts.
 //
 // Call it first in pages that need the user, and in the callback of a sign-in
-// that returns by GET.
+// that returns by GET. Of nested Handlers it asks the session of the innermost
+// one.
 func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") != "cross-site" ||
 		!topLevel(r) || fromThisHost(r) {
