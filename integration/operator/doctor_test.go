@@ -68,7 +68,7 @@ func TestDoctor(t *testing.T) {
 
 	pgtest.Exec(t, admin, "REVOKE DELETE ON pgsession.sessions FROM "+s.roles.App)
 	wantFinding(t, examine(t, s.env), "rights", "wrong", "lacks rights",
-		"pgsession ops roles | psql as a superuser, or GRANT DELETE ON pgsession.sessions TO ")
+		"pgsession ops roles | psql \"$DATABASE_URL\" as a superuser, or GRANT DELETE ON pgsession.sessions TO ")
 	pgtest.Exec(t, admin, "GRANT DELETE ON pgsession.sessions TO "+s.roles.App)
 
 	pgtest.Exec(t, admin, "DROP INDEX pgsession.sessions_tags_idx")
@@ -114,7 +114,9 @@ func TestDoctorLooksAtRedis(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t)
 	s.env["USE_REDIS_SESSIONS"], s.env["REDIS_URL"] = "true", redis.URL
-	wantFinding(t, examine(t, s.env), "environment", "wrong", "SESSION_ENCRYPTION_KEY", "set it")
+	found := examine(t, s.env)
+	wantFinding(t, found, "environment", "wrong", "SESSION_ENCRYPTION_KEY", "set it")
+	wantFinding(t, found, "alarms", "note", "does not see", "pg_monitor") // the rest goes on
 	key := strings.Repeat("0123456789abcdef", 4)
 	s.env["SESSION_ENCRYPTION_KEY"] = key
 	s.env.run(t, "doctor").wants(t, 3, `(?m)^ok     redis: it takes`, "") // fsync is off

@@ -23,7 +23,8 @@ func TestRevoke(t *testing.T) {
 	s.env.run(t, "revoke", "-user", "eve", "-handle", handle).wants(t, 1, "",
 		`no live session has the handle `+handle+`.*another user's`)
 	wantUser(t, s.Manager, one, "ada")
-	s.env.run(t, "revoke", "-handle", handle).wants(t, 0, `^1 sessions ended\n`+noCache, "")
+	s.env.run(t, "revoke", "-handle", " "+handle+"\n").
+		wants(t, 0, `^1 sessions ended\n`+noCache, "")
 	wantUser(t, s.Manager, one, "")
 	wantUser(t, s.Manager, two, "ada")
 	s.env.run(t, "revoke", "-handle", handle).wants(t, 1, "", `no live session has the handle`)
@@ -53,7 +54,9 @@ func TestRevokeBefore(t *testing.T) {
 		`nothing ended: it would end 1 sessions that began before 2.* add -yes`)
 	now := time.Now().Add(20 * time.Second).UTC().Format(time.RFC3339) // of another clock
 	s.env.run(t, "revoke", "-before", now).wants(t, 2, "", `it would end 2 sessions`)
-	for _, before := range []string{"200h", "1971-01-01", "2001-01-01T00:00:00.5+02:00"} {
+	for _, before := range []string{
+		"200h", "1d", "99999d", "1971-01-01", "2001-01-01T00:00:00.5+02:00",
+	} {
 		s.env.run(t, "revoke", "-before", before, "-yes").wants(t, 0, `^0 sessions ended`, "")
 	}
 	wantUser(t, s.Manager, old, "ada")

@@ -62,8 +62,7 @@ func (p *patient) connection(ctx context.Context) bool {
 	p.add(check, fine, detail, "")
 	if super {
 		p.add(check, note, "role "+role+" is a superuser, which an application need not be",
-			p.command("ops roles")+" | psql, and give the application the role "+
-				p.schema+"_app")
+			p.piped("ops roles")+", and give the application the role "+p.schema+"_app")
 	}
 	return true
 }
@@ -74,6 +73,11 @@ func (p *patient) command(words string) string {
 		return "pgsession " + words + " -schema " + p.schema
 	}
 	return "pgsession " + words
+}
+
+// piped returns a command line that runs a file of db/ops.
+func (p *patient) piped(words string) string {
+	return p.command(words) + ` | psql "$DATABASE_URL"`
 }
 
 // clock compares the clock of this machine with that of Postgres.
@@ -249,7 +253,7 @@ func (p *patient) role(ctx context.Context) {
 		for _, problem := range unfit.Problems {
 			detail, remedy, _ := strings.Cut(problem, ": ")
 			remedy = strings.Replace(remedy, "run db/ops/roles.sql",
-				p.command("ops roles")+" | psql as a superuser", 1)
+				p.piped("ops roles")+" as a superuser", 1)
 			p.add(check, wrong, "no application can work with this role: "+detail, remedy)
 		}
 	default:
@@ -276,7 +280,7 @@ func (p *patient) alarms(ctx context.Context) {
 		})
 	}
 	if err != nil {
-		p.addError(check, err, p.command("ops roles")+" | psql, and a role that is a member of "+
+		p.addError(check, err, p.piped("ops roles")+", and a role that is a member of "+
 			p.schema+"_app or "+p.schema+"_monitor")
 		return
 	}

@@ -99,7 +99,10 @@ func (p *patient) configuration() bool {
 		for _, fault := range each(err) {
 			p.add("environment", wrong, oneLine(fault), "set it as the application has it")
 		}
-		return false
+		// A fault of the cache keeps nothing else from being looked at.
+		if cfg, err = p.config(cacheSettings...); err != nil {
+			return false
+		}
 	}
 	p.cfg, p.schema = cfg, cfg.Schema
 	if p.schema == "" {

@@ -26,13 +26,18 @@ const (
 	maxConns       = 4
 )
 
-// settings are the variables that lead to the sessions and to their cache. A
-// fault of any other setting is none of the operator's.
+// settings are the variables that lead to the sessions. A fault of a setting
+// that leads neither to them nor to their cache is none of the operator's.
 var settings = []string{
 	"APP_ENV", "NODE_ENV", "DATABASE_URL", "DATABASE_URL_FILE", "SESSION_SCHEMA",
-	"SESSION_RECORD_EVENTS", "USE_REDIS_SESSIONS", "REDIS_URL", "REDIS_URL_FILE",
-	"SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_FILE", "SESSION_CACHE_FRESHNESS",
-	"SESSION_LOCAL_FRESHNESS", "SESSION_EMERGENCY_GRACE",
+	"SESSION_RECORD_EVENTS",
+}
+
+// cacheSettings are the variables that lead to the cache.
+var cacheSettings = []string{
+	"USE_REDIS_SESSIONS", "REDIS_URL", "REDIS_URL_FILE", "SESSION_ENCRYPTION_KEY",
+	"SESSION_ENCRYPTION_KEY_FILE", "SESSION_CACHE_FRESHNESS", "SESSION_LOCAL_FRESHNESS",
+	"SESSION_EMERGENCY_GRACE",
 }
 
 // noSecret takes the place of SESSION_SECRET: nothing here makes or reads a
@@ -55,17 +60,18 @@ func (c *call) lookup(name string) (string, bool) {
 	return c.env(name)
 }
 
-// config reads the settings that lead to the sessions.
-func (c *call) config() (sessionstore.Config, error) {
+// config reads the settings that lead to the sessions, but for some.
+func (c *call) config(without ...string) (sessionstore.Config, error) {
 	url, _ := c.lookup("DATABASE_URL")
 	if file, _ := c.lookup("DATABASE_URL_FILE"); url == "" && file == "" {
 		return sessionstore.Config{}, misused{errNoDatabase}
 	}
+	leading := slices.Concat(settings, cacheSettings)
 	cfg, err := sessionstore.ConfigFrom(func(name string) (string, bool) {
 		switch {
 		case name == "SESSION_SECRET":
 			return noSecret, true
-		case slices.Contains(settings, name):
+		case slices.Contains(leading, name) && !slices.Contains(without, name):
 			return c.lookup(name)
 		}
 		return "", false

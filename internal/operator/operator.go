@@ -33,7 +33,7 @@ Commands:
   revoke    end sessions, and tell the cache
               -user USER       all of a user, with the logins that are under way
               -handle HANDLE   one; with -user it is found by an index, else the table is read
-              -before TIME     all that began before a time, such as 2026-01-31T20:00:00Z, or an age, such as 72h;
+              -before TIME     all that began before a time, such as 2026-01-31T20:00:00Z, or an age: 72h, 30d;
                                logins that are under way are refused
               -all             all of all users and visitors, with the logins that are under way
               -yes             needed for -before and -all
@@ -130,7 +130,8 @@ func Run(ctx context.Context, args []string, env Lookup, stdout, stderr io.Write
 	o, err := &options{}, error(nil)
 	switch {
 	case name == "":
-		err = errors.New("no command")
+		_, _ = fmt.Fprintf(stderr, "pgsession: no command\n\n%s", usage)
+		return misuse
 	case !known:
 		err = fmt.Errorf("unknown command %q: the command comes first", name)
 	default:
@@ -174,8 +175,9 @@ func statusOf(ctx context.Context, err error, stderr io.Writer) int {
 	return failed
 }
 
+// wrongUse prints the error alone: the usage would push it off the screen.
 func wrongUse(stderr io.Writer, err error) int {
-	_, _ = fmt.Fprintf(stderr, "pgsession: %v\n\n%s", err, usage)
+	_, _ = fmt.Fprintf(stderr, "pgsession: %v\n`pgsession -h` describes commands and flags\n", err)
 	return misuse
 }
 

@@ -61,6 +61,7 @@ func parse(name string, own, args []string) (*options, error) {
 	}
 	flags.Visit(func(f *flag.Flag) { o.given = append(o.given, f.Name) })
 	o.rest = flags.Args()
+	o.handle = strings.TrimSpace(o.handle) // as copied from a log
 	switch {
 	case len(o.rest) > 0 && name != "ops":
 		return o, fmt.Errorf("%s: unexpected %q", name, strings.Join(o.rest, " "))

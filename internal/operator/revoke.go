@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -165,7 +167,7 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 	if err != nil {
 		at, err = time.ParseInLocation(time.DateOnly, text, time.UTC)
 	}
-	if age, ageErr := time.ParseDuration(text); err != nil && ageErr == nil && age > 0 {
+	if age, isAge := ageOf(text); err != nil && isAge {
 		at, err = now.Add(-age), nil
 	}
 	if ahead := at.Sub(now); err == nil && ahead > 0 && ahead < clockSlack {
@@ -174,7 +176,7 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 	switch {
 	case err != nil:
 		return at, misused{fmt.Errorf("-before %q: write a time with its zone, such as %s, a date"+
-			" in UTC, such as %s, or an age, such as 72h", printable(text),
+			" in UTC, such as %s, or an age, such as 72h or 30d", printable(text),
 			now.UTC().Format(time.RFC3339), now.UTC().Format(time.DateOnly))}
 	case at.After(now):
 		return at, misused{fmt.Errorf("-before %s: that is in the future, Postgres has %s UTC:"+
@@ -184,6 +186,19 @@ func (i *installation) instant(ctx context.Context, text string) (time.Time, err
 	}
 	return at, nil
 }
+
+// ageOf reads a duration of Go, or a number of days.
+func ageOf(text string) (age time.Duration, ok bool) {
+	age, err := time.ParseDuration(text)
+	if days, found := strings.CutSuffix(text, "d"); found {
+		n, dayErr := strconv.Atoi(days)
+		age, err = time.Duration(min(n, maxDays))*24*time.Hour, dayErr
+	}
+	return age, err == nil && age > 0
+}
+
+// maxDays is more than a session can be old.
+const maxDays = 10_000
 
 // clockSlack is how far the clock of the operator may be ahead of Postgres's.
 // No session began in between.
