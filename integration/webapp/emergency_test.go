@@ -50,6 +50,7 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 
 	tr.say("# When Redis or Postgres is unavailable")
 	tr.say("A transcript of [the demo](../../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
+		"[README.md](../../README.md#when-something-is-unavailable) has the summary, [ARCHITECTURE.md](../../ARCHITECTURE.md#one-outage) the states of an outage.\n" +
 		"A test makes it, `TestSlowTheChainSeenFromOutside` in [integration/webapp](../../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
 		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here.\n" +
 		"Words stand in place of tokens, times and addresses.\n" +
