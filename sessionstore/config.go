@@ -177,8 +177,9 @@ type Config struct {
 // LimitConfig bounds a user's sessions and a session's data.
 type LimitConfig struct {
 	// MaxSessionsPerUser is the most sessions that a user may have. A login
-	// beyond it ends the session with the oldest login. Defaults to 0, for no
-	// limit; at most 1,000,000.
+	// beyond it ends the session with the oldest login. All of the table count,
+	// also those of another Manager, such as one with [Config.Bearer]. Defaults
+	// to 0, for no limit; at most 1,000,000.
 	MaxSessionsPerUser int
 	// DenyAtMaxSessions refuses a login beyond MaxSessionsPerUser with
 	// [ErrTooManySessions] instead. The login fails when it is saved: call

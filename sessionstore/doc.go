@@ -115,13 +115,13 @@
 // that time. A revoke deletes the row and then puts a tombstone into the cache.
 //
 // If a revoke returns Committed, no instance serves the session for a load that
-// starts later than [Revocation].MaxExposure. The process that revoked does not
+// starts later than [Revocation].MaxExposure. The Manager that revoked does not
 // serve it from then on. No request fails because of Redis.
 //
 // With [CacheConfig.LocalFreshness], the cache is in the memory of this process
 // instead. A session in use then costs no request a query: the process reads it
 // again, together with others, before it is stale. A revoke counts at once in
-// this process, and in others after MaxExposure at the latest. A response that
+// this Manager, and in others after MaxExposure at the latest. A response that
 // has saved values sets a cookie of one second or more, by which other
 // processes ask Postgres.
 //

@@ -35,13 +35,16 @@ var sessionless lineRate
 //   - [ErrUnavailable]: 503, with Retry-After
 //   - [ErrRevoked], [ErrTooManySessions], [ErrNoPendingLogin]: 403
 //   - [ErrNotLoggedIn]: 401
+//   - [ErrNotFound], as of a [Session.Save] or a [Manager.Revoke]: 404
 //   - a cancelled context, of a client that left: 499
 //   - any other: 500
 //
-// The text is English and does not contain the error. ServeError logs
+// No cache keeps the answer. The text is English and does not contain the
+// error. ServeError logs
 // [ErrNoMiddleware] with [slog.Default], since there is no Manager to log it.
 func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := answerOf(r, err)
+	forbidCaching(w.Header())
 	switch {
 	case status == statusClientClosed:
 		w.WriteHeader(status)
@@ -61,7 +64,7 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 func answerOf(r *http.Request, err error) (status int, text string) {
 	unavailable := errors.Is(err, ErrUnavailable)
 	switch {
-	case errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil):
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return statusClientClosed, ""
 	case unavailable:
 		return http.StatusServiceUnavailable,
@@ -76,6 +79,8 @@ func answerOf(r *http.Request, err error) (status int, text string) {
 	case errors.Is(err, ErrTooManySessions):
 		return http.StatusForbidden,
 			"You are logged in too often. Please log out elsewhere first."
+	case errors.Is(err, ErrNotFound):
+		return http.StatusNotFound, "This session has ended."
 	}
 	return http.StatusInternalServerError, "Something went wrong. Please try again."
 }

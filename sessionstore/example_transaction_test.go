@@ -16,7 +16,8 @@ func changePassword(
 	s *sessionstore.Session, hash string,
 ) error {
 	// Login rotates the token first, so that a copy of the old one ends with
-	// the other sessions. It begins the methods and tags anew: name them again.
+	// the other sessions. It begins the methods, the tags and the lifetime
+	// anew: name them again.
 	if err := s.Login(ctx, s.UserID()); err != nil {
 		return err
 	}

@@ -13,15 +13,17 @@ import (
 //	mux.Handle("POST /cart", sessionstore.HandlerFunc(addToCart))
 //
 // If [FromContext] or the handler fails, [Config.ErrorHandler] answers, by
-// default [ServeError]. What the handler changed is discarded, in the sessions
-// of all Managers around it, but for a [Session.Logout] and for what a
-// [Session.Save] has saved. To keep changes
+// default [ServeError]. What was changed in the request is discarded, in the
+// sessions of all Managers around it and by middlewares too, but for a
+// [Session.Logout] and for what a [Session.Save] has saved. To keep changes
 // with an answer of your own, such as a 404, write the answer and return nil.
 // An error of the handler that ServeError answers with 500 is logged.
 //
-// Once the response has begun, no other can take its place. Then the error is
-// logged, and the connection is aborted as by [http.ErrAbortHandler], so that
-// the client does not take the part for the whole. An error of a client that
+// Once the response has begun, no other can take its place, and what was
+// changed before is saved. Then the error is logged, what was written is sent,
+// and the connection is aborted as by [http.ErrAbortHandler], so that the
+// client does not take the part for the whole. A test without a server, as with
+// [net/http/httptest.NewRecorder], can't see that. An error of a client that
 // left is not logged.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request, s *Session) error
 
@@ -39,11 +41,37 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveError answers an error of FromContext as the Manager is configured to.
 func serveError(w http.ResponseWriter, r *http.Request, err error) {
-	if x, ok := stateOf(r); ok {
-		x.core.cfg.ErrorHandler(w, r, err)
-		return
+	x, ok := stateOf(r)
+	switch {
+	case !ok:
+		ServeError(w, r, err)
+	case x.begun() || headerSent(w):
+		abort(w, r)
+	default:
+		x.answer(w, r, err)
 	}
-	ServeError(w, r, err)
+}
+
+// answer lets the ErrorHandler answer an error in place of a handler.
+func (x *requestState) answer(w http.ResponseWriter, r *http.Request, err error) {
+	x.initial.restore(w.Header())
+	forbidCaching(w.Header())
+	answer := &errorAnswer{} // a framework's writer may keep a status for later
+	answering := wrap(w, r, answer)
+	x.core.cfg.ErrorHandler(answering, r, err)
+	if !answer.sent { // must not look like success
+		answering.WriteHeader(http.StatusInternalServerError)
+	}
+}
+
+// abort ends a response that has begun. What was written goes out before: its
+// header may have a new token, and the old one has ended.
+func abort(w http.ResponseWriter, r *http.Request) {
+	if r.Context().Value(http.ServerContextKey) == nil {
+		return // a test without a server
+	}
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 // serveFailure answers the error of a handler, or aborts its response.
@@ -60,9 +88,7 @@ func (c *core) serveFailure(w http.ResponseWriter, r *http.Request, err error) {
 			c.cfg.Logger.ErrorContext(withoutSession(r.Context()),
 				"handler failed after the response began", "error", err, "omitted", omitted)
 		}
-		if r.Context().Value(http.ServerContextKey) != nil { // not in a test without a server
-			panic(http.ErrAbortHandler)
-		}
+		abort(w, r)
 	default:
 		if status, _ := answerOf(r, err); status == http.StatusInternalServerError {
 			if omitted, ok := c.failureLine(r); ok {
@@ -70,14 +96,7 @@ func (c *core) serveFailure(w http.ResponseWriter, r *http.Request, err error) {
 					"error", err, "omitted", omitted)
 			}
 		}
-		x.initial.restore(w.Header())
-		forbidCaching(w.Header())
-		answer := &errorAnswer{} // a framework's writer may keep a status for later
-		answering := wrap(w, r, answer)
-		c.cfg.ErrorHandler(answering, r, err)
-		if !answer.sent { // must not look like success
-			answering.WriteHeader(http.StatusInternalServerError)
-		}
+		x.answer(w, r, err)
 	}
 }
 

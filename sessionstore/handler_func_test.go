@@ -289,3 +289,85 @@ func TestHandlerOfANilManager(t *testing.T) {
 	var m *sessionstore.Manager
 	m.Handler(http.NotFoundHandler())
 }
+
+// A token that was replaced before the first byte reaches its client, however
+// small the part of the page is: the old one has ended.
+func TestHandlerFuncThatFailsBringsTheNewToken(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		site := newSite(t)
+		server := httptest.NewUnstartedServer(site.form(
+			func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+				site.check(s.Rotate(r.Context()))
+				_, _ = io.WriteString(w, "half")
+				return errBroken
+			}))
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		defer server.Close()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, nil)
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: site.user("ada")})
+		resp, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		expect(t, "the body is cut", err != nil, true)
+		if len(resp.Cookies()) != 1 {
+			t.Fatalf("cookies %v", resp.Cookies())
+		}
+		expect(t, "the new token", site.look(resp.Cookies()[0].Value), "user=ada")
+	}
+}
+
+// A session that can't be loaded is answered as the handler's own error is:
+// with nothing of the page in the header.
+func TestHandlerFuncWithoutItsSession(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	cookie := site.user("ada")
+	site.store.Down(store.OpLoad)
+	resp, _ := visit(site.m.Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "public, max-age=600")
+			w.Header().Set("ETag", `"v7"`)
+			w.Header().Set("Content-Security-Policy", "default-src 'none'")
+			sessionstore.HandlerFunc(alwaysBroken).ServeHTTP(w, r)
+		})), cookie)
+	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
+	expect(t, "caching", resp.Header.Get("Cache-Control"), "no-store")
+	expect(t, "ETag", resp.Header.Get("ETag"), "")
+	expect(t, "policy", resp.Header.Get("Content-Security-Policy"), "default-src 'none'")
+}
+
+// Only a client that left gets no answer: a context of the application's own
+// may be cancelled too.
+func TestHandlerFuncWithACancelledContextOfItsOwn(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	resp, _ := visit(site.form(
+		func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) error {
+			ctx, cancel := context.WithCancel(r.Context())
+			cancel()
+			return fmt.Errorf("the price: %w", ctx.Err())
+		}))
+	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
+	expect(t, "log", strings.Contains(site.log.String(),
+		`msg="handler failed" error="the price: context canceled"`), true)
+}
+
+// Another device ends the session before the handler's own Save.
+func TestHandlerFuncWhoseSessionHasEnded(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	resp, _ := visit(site.form(
+		func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+			_, err := site.m.RevokeUser(context.Background(), "ada")
+			site.check(err, s.Set("cart", true))
+			return s.Save(r.Context())
+		}), site.user("ada"))
+	expect(t, "status", resp.StatusCode, http.StatusNotFound)
+	expect(t, "body", textOf(resp), "This session has ended.")
+	expect(t, "log", strings.Contains(site.log.String(), "handler failed"), false)
+}

@@ -58,14 +58,6 @@ func isPrivate(h http.Header) bool {
 	return strings.Contains(cc, "private") || strings.Contains(cc, "no-store")
 }
 
-// varies returns the header of a request that a response depends on.
-func (c *core) varies() string {
-	if c.cfg.Bearer {
-		return "Authorization"
-	}
-	return "Cookie"
-}
-
 // addVary adds Vary with the header that the response depends on.
 func addVary(h http.Header, on string) {
 	for _, line := range h["Vary"] {

@@ -16,12 +16,15 @@ import (
 //
 // [Manager.Revoke] ends the session by the handle of the Info, which counts
 // until a rotation. To end it later, give it a tag with [WithTags]:
-// [Manager.RevokeTag] ends it after a rotation too. [WithLifetime] bounds it.
+// [Manager.RevokeTag] ends it after a rotation too. [WithLifetime] bounds it. A
+// revoke of the user or tag that the same request has made, by ctx, does not
+// refuse it. Outside of a request one of a few milliseconds before does, with
+// [ErrRevoked]: call Issue again.
 // The errors are those of Login and of [Session.Save].
 func (m *Manager) Issue(
 	ctx context.Context, userID string, options ...LoginOption,
 ) (token string, info Info, err error) {
-	s := &Session{core: &m.core, started: time.Now(), own: &ownMarks{}}
+	s := &Session{core: &m.core, started: time.Now(), own: m.ownMarksOf(ctx)}
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -25,8 +25,10 @@ type Manager struct {
 }
 
 // NewWithStore makes a Manager over a Store, such as that of [NewMemory]. It
-// ignores cfg.DatabaseURL. [Manager.Close] does not close the Store. The error
-// has all faults of the Config, each a *[ConfigError].
+// ignores cfg.DatabaseURL. The timeouts are those of the Store, also where a
+// Profile or a timeout of cfg says otherwise: make the Store with
+// [Config.Expiry] of the same cfg. [Manager.Close] does not close the Store.
+// The error has all faults of the Config, each a *[ConfigError].
 func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {

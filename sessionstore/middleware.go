@@ -59,6 +59,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		ref := &requestRef{core: &m.core}
 		ref.outer, _ = r.Context().Value(contextKey{}).(*requestRef)
 		x.outer = ref.outer
+		if x.own = ref.outer.ownMarks(); x.own == nil {
+			x.own = &x.marks
+		}
 		ref.checkNested()
 		ref.state.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))

@@ -269,3 +269,55 @@ func TestStatusOfOneOfTwoManagers(t *testing.T) {
 		}
 	}
 }
+
+// The login of the inner session is refused: nothing of the request is kept, in
+// the outer one neither.
+func TestARefusalDiscardsEachSession(t *testing.T) {
+	t.Parallel()
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSite(t, func(c *sessionstore.Config) {
+		c.Limits.MaxSessionsPerUser, c.Limits.DenyAtMaxSessions = 1, true
+	})
+	shop.user("ada")
+	boss := cookieOfBoss(staff)
+	h := staff.m.Handler(shop.serve(func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		outer, err := staff.m.Session(r.Context())
+		staff.check(err, outer.Set("paid", true), s.Login(r.Context(), "ada"))
+	}))
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
+	r.AddCookie(boss)
+	expect(t, "status", send(h, r).StatusCode, http.StatusForbidden)
+	send(staff.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "the outer session", s.UserID() == "boss" && !s.Has("paid"), true)
+	}), r)
+}
+
+// A revoke of a request refuses none of its own logins, by whichever Manager,
+// and no session that it issues.
+func TestARevokeOfTheRequestRefusesNoLoginOfIt(t *testing.T) {
+	t.Parallel()
+	ci := sessionstore.NewTag("pipeline", "ci")
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSiteOver(t, staff.store)
+	h := staff.m.Handler(shop.serve(func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		for _, m := range []*sessionstore.Manager{staff.m, shop.m} {
+			_, err := m.RevokeUser(r.Context(), "ada")
+			staff.check(err)
+		}
+		outer, err := staff.m.Session(r.Context())
+		staff.check(err, s.Login(r.Context(), "ada"), s.Save(r.Context()),
+			outer.Login(r.Context(), "ada"), outer.Save(r.Context()))
+		for range 20 {
+			_, err = shop.m.RevokeTag(r.Context(), ci)
+			staff.check(err)
+			_, _, err = staff.m.Issue(r.Context(), "bob", sessionstore.WithTags(ci))
+			staff.check(err)
+		}
+	}))
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
+	expect(t, "status", send(h, r).StatusCode, http.StatusOK)
+}

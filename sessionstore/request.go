@@ -20,7 +20,8 @@ type requestState struct {
 	header  http.Header         // of the response
 	outer   *requestRef         // of a Handler around this one; nil for none
 	initial initialHeader
-	own     ownMarks
+	own     *ownMarks // of all Handlers around the request
+	marks   ownMarks  // own, in the outermost one
 
 	// mu is held over each step of the request, with its I/O: goroutines that
 	// ask for the session load it once, and a commit waits for a load. It comes
@@ -107,7 +108,7 @@ func (x *requestState) loadOnce(ctx context.Context) error {
 	if err := x.identify(withoutSession(ctx)); err != nil {
 		return err
 	}
-	s.core, s.own = x.core, &x.own
+	s.core, s.own = x.core, x.own
 	x.load = loaded
 	x.ready.Store(true)
 	if s.now() == phaseSent {
@@ -196,6 +197,14 @@ func (x *requestState) commit(status int) error {
 	x.writeCookies()
 	x.logWithheld()
 	return nil
+}
+
+// varies returns the header of a request that a response depends on.
+func (c *core) varies() string {
+	if c.cfg.Bearer {
+		return "Authorization"
+	}
+	return "Cookie"
 }
 
 // now returns the phase.
@@ -333,6 +342,7 @@ func (x *requestState) fail(err error) {
 
 // refuse sends an error in place of the response.
 func (x *requestState) refuse(err error) {
+	discardAll(x.request)
 	forbidCaching(x.header)
 	answer := &errorAnswer{}
 	w := wrap(x.writer, x.request, answer)

@@ -75,8 +75,11 @@ func (r *requestRef) userID() string {
 
 // ownMarks returns the marks of the request's revokes.
 func (r *requestRef) ownMarks() *ownMarks {
+	if r == nil {
+		return nil
+	}
 	if x := r.state.Load(); x != nil {
-		return &x.own
+		return x.own
 	}
 	return nil
 }

@@ -46,12 +46,15 @@ func (m *Manager) serveStatus(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Method not allowed.", http.StatusMethodNotAllowed)
 		return
 	}
-	if x := m.refOf(r.Context()).state.Load(); x != nil {
-		x.ignoreUse()
+	x := m.refOf(r.Context()).state.Load()
+	if x == nil { // a handler that outlives its request
+		m.cfg.ErrorHandler(w, r, ErrRequestEnded)
+		return
 	}
+	x.ignoreUse()
 	s, err := m.Session(r.Context())
 	if err != nil {
-		m.cfg.ErrorHandler(w, r, err)
+		x.answer(w, r, err)
 		return
 	}
 	var answer status

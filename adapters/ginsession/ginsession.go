@@ -53,7 +53,10 @@ func New(m *sessionstore.Manager) gin.HandlerFunc {
 // handlers behind it do not run.
 //
 // An error after the first byte is logged, and the response ends there without
-// being aborted: gin.Recovery would log the request with its cookies.
+// being aborted: gin.Recovery would log the request with its cookies. Such are
+// the errors of c.Bind and c.AbortWithError, which have answered by themselves,
+// and what was changed before is saved: use c.ShouldBind. The error is not in
+// c.Errors.
 func Handler(f func(c *gin.Context, s *sessionstore.Session) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		h := sessionstore.HandlerFunc(
