@@ -26,7 +26,7 @@ func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
 func (m *migration) missingRights(ctx context.Context) string {
 	var r struct {
 		role, database, owner                  string
-		schemaExists, usesSchema               bool
+		schemaExists, usesSchema, grantsRoles  bool
 		ownsSchema, actsAsOwner, createSchemas bool
 		versionTable, readsIt, writesIt        bool
 	}
@@ -37,6 +37,7 @@ func (m *migration) missingRights(ctx context.Context) string {
 			s.oid IS NOT NULL, coalesce(pg_catalog.has_schema_privilege(s.oid, 'USAGE'), false),
 			coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
 			coalesce(pg_catalog.pg_has_role(s.nspowner, 'MEMBER'), false),
+			(SELECT u.rolcreaterole FROM pg_catalog.pg_roles AS u WHERE u.rolname = current_user),
 			pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
 			t.oid IS NOT NULL,
 			coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), false),
@@ -46,7 +47,8 @@ func (m *migration) missingRights(ctx context.Context) string {
 		LEFT JOIN pg_catalog.pg_class AS t
 			ON t.relname = 'goose_db_version' AND t.relnamespace = s.oid`, m.schema,
 		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.usesSchema, &r.ownsSchema,
-			&r.actsAsOwner, &r.createSchemas, &r.versionTable, &r.readsIt, &r.writesIt)
+			&r.actsAsOwner, &r.grantsRoles, &r.createSchemas, &r.versionTable, &r.readsIt,
+			&r.writesIt)
 	})
 	if err != nil {
 		return ""
@@ -63,11 +65,12 @@ func (m *migration) missingRights(ctx context.Context) string {
 			grants = append(grants, fmt.Sprintf("GRANT SELECT ON %s TO %s", m.versionTable(), role))
 		}
 	case r.schemaExists && !r.ownsSchema:
-		who := fmt.Sprintf("schema %s belongs to role %s: ", m.schema, owner)
-		if !r.actsAsOwner {
-			who += fmt.Sprintf("GRANT %s TO %s, and ", owner, role)
+		hint := fmt.Sprintf("schema %s belongs to role %s: ", m.schema, owner)
+		if !r.actsAsOwner && r.grantsRoles { // an administrator, and not the application
+			hint += fmt.Sprintf("GRANT %s TO %s, and ", owner, role)
 		}
-		return who + "migrate as that role: PGOPTIONS='-c role=" + r.owner + "' migrate " + m.verb
+		return hint + "migrate as that role, such as with PGOPTIONS='-c role=" + r.owner +
+			"' as a member of it"
 	case !r.schemaExists && !r.createSchemas:
 		grants = append(grants,
 			fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", quoted(r.database), role))

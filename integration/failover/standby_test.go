@@ -4,13 +4,36 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
+
+// standbyIsNotMigrated has a database that is in recovery looked at, and not
+// changed.
+func standbyIsNotMigrated(t *testing.T, p *pair) {
+	p.caughtUp()
+	if steps, err := db.Up(t.Context(), p.standby.pool, db.Options{}); err != nil {
+		t.Errorf("up with nothing pending: %v, %v", steps, err)
+	}
+	states, err := db.Status(t.Context(), p.standby.pool, db.Options{})
+	if err != nil || !states[0].Applied {
+		t.Errorf("status: %v, %v", states, err)
+	}
+	_, err = db.Up(t.Context(), p.standby.pool, db.Options{Schema: "other"})
+	if err == nil || !strings.Contains(err.Error(), "migrate on the primary") {
+		t.Errorf("up: %v", err)
+	}
+	_, err = db.Down(t.Context(), p.standby.pool, db.Options{})
+	if err == nil || !strings.Contains(err.Error(), "migrate on the primary") {
+		t.Errorf("down: %v", err)
+	}
+}
 
 // standbyServesNothing connects to a standby without target_session_attrs. It
 // gets no session from there, and can't end one there.

@@ -33,9 +33,7 @@ func (d *database) postgresTool(t *testing.T, stdin, name string, args ...string
 	}
 	path, err := exec.LookPath(filepath.Join(bin, name))
 	if err != nil {
-		if path, err = exec.LookPath(name); err != nil {
-			t.Skip("there is no " + name + " here")
-		}
+		t.Skip("this server has no " + name) // that of another version may refuse it
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), path, append(args, "-d", d.url)...)
@@ -232,8 +230,14 @@ func TestWhatDependsOnTheSchemaIsKept(t *testing.T) {
 	t.Parallel()
 	d := lived(t)
 	d.exec(t, `CREATE VIEW public.logins AS SELECT user_id FROM pgsession.sessions`)
+	for range migrationNames(t)[1:] {
+		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	_, err := db.Down(t.Context(), d.pool, db.Options{})
 	wantError(t, err, "first drop what depends on it", "nothing of this migration was undone")
+	d.up(t)
 	d.wantWorks(t)
 }
 

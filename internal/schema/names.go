@@ -108,6 +108,8 @@ func foreign(
 	var f Fact
 	_, err = pgx.ForEachRow(rows, []any{&f.Kind, &f.Name, &f.Detail}, func() error {
 		f.Name, f.Detail = unquoted(f.Name), unquoted(f.Detail)
+		// Some versions of Postgres name the schema of a built-in type.
+		f.Detail = strings.ReplaceAll(f.Detail, "pg_catalog.", "")
 		ours := func(need Fact) bool { return need.Kind == f.Kind && need.Name == f.Name }
 		own := f.Detail == "function "+schemaName+".count_expired(integer)" // a Fact of its own
 		if !own && slices.ContainsFunc(wanted, ours) {
