@@ -16,7 +16,7 @@ import (
 
 // ConfigFromEnv reads a [Config] from environment variables and checks it. Each
 // variable, its field and its default stand in docs/reference/configuration.md:
-// https://github.com/reporadar/pgsession/blob/main/docs/reference/configuration.md.
+// https://github.com/reporadar/pgsession/blob/v0.1.0/docs/reference/configuration.md.
 // An empty variable counts as not set. The error has all faults, each a
 // *[ConfigError]: it names the variable and never its value.
 //

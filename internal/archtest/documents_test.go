@@ -301,6 +301,31 @@ func TestDocumentsHaveOneSentenceALine(t *testing.T) {
 	}
 }
 
+// Comments, errors and alerts name pages that exist, and addresses of the
+// newest release.
+func TestCodeNamesDocumentsThatExist(t *testing.T) {
+	newest := matches(`(?m)^## ([0-9.]+)`, read(t, "CHANGELOG.md"))[0][1]
+	for _, pattern := range []string{"*.go", "*.sql", "*.yaml", "*.json", "Makefile"} {
+		for _, name := range tracked(t, pattern) {
+			if name == "internal/archtest/documents_test.go" {
+				continue
+			}
+			text := read(t, name)
+			for _, m := range matches(`\b(docs/[\w/-]*\.md)\b`, text) {
+				if _, err := os.Stat(filepath.Join("..", "..", m[1])); err != nil {
+					t.Errorf("%s names %s, which does not exist", name, m[1])
+				}
+			}
+			for _, m := range matches(`pgsession/blob/([\w.]+)/docs`, text) {
+				if m[1] != "v"+newest {
+					t.Errorf("%s has an address of %s, and the newest release is %s", name, m[1],
+						newest)
+				}
+			}
+		}
+	}
+}
+
 // A longer sentence is two.
 const maxWords = 40
 

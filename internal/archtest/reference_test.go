@@ -95,19 +95,44 @@ func parsed(t *testing.T, dir string) map[string]*ast.File {
 }
 
 // exportedErrors returns the variables Err… and the types …Error of
-// sessionstore.
+// sessionstore, and after them those of other public packages, with the
+// package's name.
 func exportedErrors(t *testing.T) (names []string) {
-	for _, file := range parsed(t, "sessionstore") {
-		for name, object := range file.Scope.Objects {
-			isError := object.Kind == ast.Var && strings.HasPrefix(name, "Err") ||
-				object.Kind == ast.Typ && strings.HasSuffix(name, "Error")
-			if isError && ast.IsExported(name) {
-				names = append(names, name)
+	of := func(dir string) (names []string) {
+		for _, file := range parsed(t, dir) {
+			for name, object := range file.Scope.Objects {
+				isError := object.Kind == ast.Var && strings.HasPrefix(name, "Err") ||
+					object.Kind == ast.Typ && errorType.MatchString(name)
+				if isError && ast.IsExported(name) {
+					names = append(names, name)
+				}
+			}
+		}
+		return names
+	}
+	names = of("sessionstore")
+	own := slices.Clone(names)
+	dirs := map[string]bool{}
+	for _, name := range tracked(t, "*.go") {
+		if dir := path.Dir(name); public.MatchString(dir) {
+			dirs[dir] = true
+		}
+	}
+	for dir := range dirs {
+		for _, name := range of(dir) {
+			// sessionstore has most of the store's under the same name.
+			if path.Base(dir) != "store" || !slices.Contains(own, name) {
+				names = append(names, path.Base(dir)+"."+name)
 			}
 		}
 	}
 	return names
 }
+
+var errorType = regexp.MustCompile(`Error$|^Mismatch$`)
+
+// public are the packages that an application may import, but for sessionstore.
+var public = regexp.MustCompile(`^(sessionstore/|cache|db|legacy|adapters/|otelsession)(/|\w|$)`)
 
 // eventRows returns "name | message | level" for each row of eventFacts.
 func eventRows(t *testing.T) (rows []string) {

@@ -59,9 +59,10 @@ Flags of all commands but ops and migrate:
   -json              print JSON
 
 The environment is that of the application: USE_REDIS_SESSIONS, REDIS_URL, SESSION_ENCRYPTION_KEY and APP_ENV lead to
-its cache, and SESSION_RECORD_EVENTS writes what is done to its table of events. SESSION_SECRET is not needed.
+its cache, and SESSION_RECORD_EVENTS writes what is done to its table of events.
+SESSION_SECRET is not needed.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 3 a check has found something.
+Exit status: 0 done, 1 failed, 2 usage error, 3 a check has found something.
 `
 
 // Lookup returns a variable of the environment, as os.LookupEnv does.
