@@ -58,8 +58,8 @@ func TestSlowNoNameIsHijacked(t *testing.T) {
 		t.Errorf("traps that can't be made:\n%s", strings.Join(unmade, "\n"))
 	}
 	var sprung hijack.Collector
-	everything(t, url, &sprung, false)
-	foreign, err := sprung.Foreign(t.Context(), admin, "pgsession", "cron")
+	support := everything(t, url, &sprung, false)
+	foreign, err := sprung.Foreign(t.Context(), admin, "pgsession", "cron", support)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,10 @@ func TestSlowNoNameIsHijacked(t *testing.T) {
 	must(t, admin,
 		"ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET search_path = traps, pg_catalog")
 	var last hijack.Collector
-	everything(t, url, &last, true)
-	if foreign, err = last.Foreign(t.Context(), admin, "pgsession", "cron"); err != nil {
+	support = everything(t, url, &last, true)
+	if foreign, err = last.Foreign(
+		t.Context(), admin, "pgsession", "cron", support,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range foreign {
@@ -173,18 +175,30 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 
 // everything runs each statement of ours at least once, in an empty database.
 // With a hostile path an application does not start, so it runs the commands
-// for administrators.
-func everything(t *testing.T, url string, collected *hijack.Collector, hostile bool) {
+// for administrators. It returns the schema of support.sql.
+func everything(
+	t *testing.T, url string, collected *hijack.Collector, hostile bool,
+) (support string) {
 	t.Helper()
 	ctx := t.Context()
 	admin := pgtest.Pool(t, url, safe) // for statements that are not ours
 	pool := pgtest.Pool(t, url, collected.Configure)
 
 	migrations(t, pool, url)
+	server := pgtest.Pool(t, pgtest.ServerURL(t))
+	t.Cleanup(func() { // after the database is gone
+		for _, role := range []string{support, strings.TrimSuffix(support, "support") + "auditor"} {
+			pgtest.Exec(t, server, "DROP ROLE IF EXISTS "+role)
+		}
+	})
 	roles := pgtest.NewRoles(t, url)
+	support = strings.TrimSuffix(roles.Owner, "owner") + "support"
 	must(t, pool, roles.Rename(pgtest.Ops(t, "roles.sql")))
-	if err := collected.AddStored(ctx, admin, "pgsession"); err != nil {
-		t.Fatal(err)
+	supporting(t, pool, admin, roles, support)
+	for _, name := range []string{"pgsession", support} {
+		if err := collected.AddStored(ctx, admin, name); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	modes := []pgx.QueryExecMode{
@@ -242,7 +256,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	fakeCitus(t, admin, roles)
 	must(t, pool, pgtest.Ops(t, "citus.sql"))
 	if hostile {
-		return
+		return support
 	}
 	if is, err := schema.Distributed(ctx, pool, "pgsession"); err != nil || !is {
 		t.Errorf("distributed: %v, %v", is, err)
@@ -250,6 +264,29 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	if _, err := schema.Bytes(ctx, pool, "pgsession"); err != nil {
 		t.Error(err)
 	}
+	return support
+}
+
+// supporting runs support.sql, and what it makes.
+func supporting(t *testing.T, pool, admin *pgxpool.Pool, roles *pgtest.Roles, support string) {
+	t.Helper()
+	auditor := strings.TrimSuffix(support, "support") + "auditor"
+	rename := strings.NewReplacer("pgsession_support", support, "pgsession_auditor", auditor)
+	must(t, pool, roles.Rename(rename.Replace(pgtest.Ops(t, "support.sql"))))
+	pgtest.Exec(t, admin, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at, user_id)
+		SELECT pg_catalog.sha256(n::text::bytea), pg_catalog.now() + interval '1 h', pg_catalog.now() + interval '1 h', 'u' || n
+		FROM pg_catalog.generate_series(1, 3) AS n`)
+	handle := pgtest.One[string](t, admin, "SELECT handle FROM "+support+".sessions LIMIT 1")
+	for _, sql := range []string{
+		"SELECT * FROM pgsession_support.sessions", "SELECT * FROM pgsession_support.logged_in",
+		"CALL pgsession_support.revoke_handle('" + handle + "')",
+		"CALL pgsession_support.revoke_user('u2')",
+		"CALL pgsession_support.revoke_before(pg_catalog.now())",
+		"CALL pgsession_support.revoke_all()", "SELECT * FROM pgsession_support.events",
+	} {
+		must(t, pool, rename.Replace(sql))
+	}
+	pgtest.Exec(t, admin, "TRUNCATE pgsession.events, pgsession.marks")
 }
 
 // migrations runs the commands of a deploy: with and without anything to do,
@@ -421,18 +458,20 @@ func documents(t *testing.T, pool *pgxpool.Pool, hostile bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guides, err := filepath.Glob(filepath.Join("..", "..", "docs", "guides", "*.md"))
+	kinds, err := filepath.Glob(filepath.Join("..", "..", "docs", "*", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, file := range append(files, guides...) {
+	for _, file := range append(files, kinds...) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, b := range blocks(string(text)) {
+			// The schema of support has another name here; see supporting.
 			if b.language != "sql" || b.needs != "" || !strings.HasPrefix(b.text, "SELECT") ||
+				strings.Contains(b.text, "pgsession_support") ||
 				hostile && (b.role == "app" || b.role == "pruner") {
 				continue
 			}
