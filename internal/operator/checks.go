@@ -22,7 +22,7 @@ import (
 const (
 	defaultSchema = schema.Default
 	// oldestServer is the oldest Postgres that the library works with.
-	oldestServer = 140_000
+	oldestServer = 150_000
 	// clockAllowance is how far the clock of this machine may be off.
 	clockAllowance = time.Second
 )
@@ -56,7 +56,7 @@ func (p *patient) connection(ctx context.Context) bool {
 	detail := fmt.Sprintf("Postgres %s at %s, database %s, role %s", version,
 		pool.Config().ConnConfig.Host, database, role)
 	if number < oldestServer {
-		p.add(check, wrong, detail, "pgsession needs Postgres 14 or later: upgrade the server")
+		p.add(check, wrong, detail, "pgsession needs Postgres 15 or later: upgrade the server")
 		return true
 	}
 	p.add(check, fine, detail, "")
