@@ -111,8 +111,12 @@ func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) e
 			return strings.HasPrefix(d, "function "+name+"(") && strings.Contains(d, ") returns ")
 		})
 		if want, ours := bodies[name]; ours && !known && body != want {
-			mismatch.Differences = append(mismatch.Differences,
-				"function "+name+" has another body than in the migrations")
+			difference := " has another body than in the migrations"
+			if other := m.nameBefore(body, want); other != "" {
+				difference = fmt.Sprintf(" names the schema %s, as after ALTER SCHEMA RENAME"+
+					" (CREATE OR REPLACE it with the name %s)", other, m.schema)
+			}
+			mismatch.Differences = append(mismatch.Differences, "function "+name+difference)
 		}
 		return nil
 	})
@@ -120,6 +124,20 @@ func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) e
 		return err
 	}
 	return mismatch
+}
+
+// ownTable matches the schema's name in the body of a function.
+var ownTable = regexp.MustCompile(`\b(\w+)\.(?:sessions|prune_state|prune_batch)\b`)
+
+// nameBefore returns the schema's name in a body that differs from the wanted
+// one by that name alone, or "".
+func (m *migration) nameBefore(body, want string) string {
+	found := ownTable.FindStringSubmatch(body)
+	if found == nil || found[1] == m.schema ||
+		strings.ReplaceAll(body, found[1]+".", m.schema+".") != want {
+		return ""
+	}
+	return found[1]
 }
 
 // bodies returns the bodies of the functions of the migrations by name.

@@ -249,7 +249,8 @@ func TestARenamedSchema(t *testing.T) {
 	d.exec(t, `ALTER SCHEMA pgsession RENAME TO shop`)
 	opts := db.Options{Schema: "shop"}
 	wantError(t, db.Validate(t.Context(), d.pool, opts),
-		"function prune_batch has another body than in the migrations")
+		"function prune names the schema pgsession, as after ALTER SCHEMA RENAME",
+		"function prune_batch names the schema pgsession", "function count_expired names")
 	// As docs/operations/backup.md has it.
 	rows, err := d.pool.Query(t.Context(), `SELECT replace(pg_get_functiondef(p.oid), 'pgsession.', 'shop.')
 		FROM pg_proc AS p WHERE p.pronamespace = 'shop'::regnamespace`)
