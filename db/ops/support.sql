@@ -9,7 +9,8 @@
 --   CALL pgsession_support.revoke_all();                                 reads the table
 --   SELECT * FROM pgsession_support.events WHERE user_id = 'ada';        for pgsession_auditor
 --
--- handle is that of lists of devices, of the log and of events. No index has it, which each login would have to write.
+-- handle is that of lists of devices, of the log and of events. No index has it, which each login would have to write;
+-- docs/operations/operator.md has the one that revoke_handle would use.
 --
 -- A revoke does what the library does, by the same statements: it adds a mark, which refuses the logins that are under
 -- way, commits, and ends the sessions in batches. CALL it alone, outside of a transaction, and again after an error: it goes
@@ -74,7 +75,7 @@ SET LOCAL ROLE pgsession_owner;
 CREATE VIEW pgsession_support.sessions AS
 SELECT
     pg_catalog.translate(pg_catalog.rtrim(pg_catalog.encode(substring(
-        pg_catalog.sha256('\x706773657373696f6e2068616e646c6520763100'::bytea || s.id) FROM 1 FOR 16
+        pg_catalog.sha256(pg_catalog.decode('706773657373696f6e2068616e646c6520763100', 'hex') || s.id) FROM 1 FOR 16
     ), 'base64'), '='), '+/', '-_') AS handle,
     s.user_id, s.pending_user_id, s.created_at, s.authenticated_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.ip, s.user_agent, s.login_id, s.methods
@@ -427,7 +428,7 @@ BEGIN
     half := pg_catalog.decode(pg_catalog.translate(handle, '-_', '+/') || '==', 'base64');
     SELECT s.id, coalesce(s.user_id, s.pending_user_id), s.login_id INTO which, whose, login
     FROM pgsession.sessions AS s
-    WHERE s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256('\x706773657373696f6e2068616e646c6520763100'::bytea || s.id) FROM 1 FOR 16) = half;
+    WHERE s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256(pg_catalog.decode('706773657373696f6e2068616e646c6520763100', 'hex') || s.id) FROM 1 FOR 16) = half;
     IF which IS NULL THEN
         RAISE EXCEPTION 'no live session has this handle'
             USING ERRCODE = 'no_data_found', HINT = 'It has ended or expired, or a login gave it another handle: look for the user in pgsession_support.sessions.';
@@ -436,7 +437,7 @@ BEGIN
         ended := pgsession_support.session_delete(which, true);
     ELSE
         SELECT pg_catalog.count(*) INTO ended
-        FROM pgsession_support.owner_revoke_handle(whose, '\x706773657373696f6e2068616e646c6520763100'::bytea, half);
+        FROM pgsession_support.owner_revoke_handle(whose, pg_catalog.decode('706773657373696f6e2068616e646c6520763100', 'hex'), half);
     END IF;
     IF ended > 0 AND whose IS NOT NULL THEN
         INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor)

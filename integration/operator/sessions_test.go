@@ -2,11 +2,14 @@ package operator_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -72,6 +75,28 @@ func TestSessionsWithoutAUser(t *testing.T) {
 	if n := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.endings"); n != 2 {
 		t.Errorf("%d endings, want 2", n)
 	}
+}
+
+// The index of the documents finds a session by its handle, and passes as a
+// part of the schema.
+func TestTheIndexOfHandles(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin := pgtest.Pool(t, s.url)
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations", "operator.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := regexp.MustCompile(`CREATE INDEX CONCURRENTLY (?s:.*?);\n`).Find(page)
+	pgtest.Exec(t, admin, string(index))
+	_, handle := s.login(t, "ada")
+	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" SET enable_seqscan = off")
+	s.env.run(t, "sessions", "-handle", handle).wants(t, 0, `\n`+handle+` +ada`, "")
+	const scans = `SELECT pg_stat_get_numscans('pgsession.sessions_handle_idx'::regclass)`
+	testkit.Eventually(t, "the index was used", func() bool {
+		return pgtest.One[int](t, admin, scans) > 0
+	})
+	s.env.run(t, "doctor").wants(t, 3, `(?m)^ok     schema: `, "") // fsync is off
 }
 
 // What a terminal would obey is quoted.

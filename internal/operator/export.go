@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/postgres"
-	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func checkExport(o *options) error {
@@ -22,9 +21,8 @@ func checkExport(o *options) error {
 }
 
 // handleInSQL is the handle of the session s.
-var handleInSQL = fmt.Sprintf(`pg_catalog.translate(pg_catalog.rtrim(pg_catalog.encode(substring(
-	pg_catalog.sha256(pg_catalog.decode('%x', 'hex') OPERATOR(pg_catalog.||) s.id) FROM 1 FOR 16
-	), 'base64'), '='), '+/', '-_')`, store.HandleLabel)
+var handleInSQL = `pg_catalog.translate(pg_catalog.rtrim(pg_catalog.encode(` + bytesInSQL +
+	`, 'base64'), '='), '+/', '-_')`
 
 // exported are the parts of an export, in their order. Each query returns a
 // JSON object a row; $1 is the user id.

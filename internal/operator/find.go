@@ -20,15 +20,18 @@ type found struct {
 	createdAt time.Time
 }
 
-// handleSearch reads the whole table: no index has handles, which each login
-// would have to write.
-const handleSearch = `
+// bytesInSQL are the bytes of the handle of the session s. An index on them has
+// the label as a constant, so no parameter stands here.
+var bytesInSQL = fmt.Sprintf(`substring(pg_catalog.sha256(
+	pg_catalog.decode('%x', 'hex') OPERATOR(pg_catalog.||) s.id) FROM 1 FOR 16)`, store.HandleLabel)
+
+// handleSearch reads the whole table, unless an administrator has made an index
+// of handles, which each login has to write.
+var handleSearch = `
 	SELECT s.id, coalesce(s.user_id, s.pending_user_id, ''), s.created_at
 	FROM pgsession.sessions AS s
 	WHERE s.expires_at OPERATOR(pg_catalog.>) pg_catalog.now()
-		AND substring(
-			pg_catalog.sha256($1::pg_catalog.bytea OPERATOR(pg_catalog.||) s.id) FROM 1 FOR 16
-		) OPERATOR(pg_catalog.=) $2::pg_catalog.bytea
+		AND ` + bytesInSQL + ` OPERATOR(pg_catalog.=) $1::pg_catalog.bytea
 	LIMIT 1`
 
 const (
@@ -54,7 +57,7 @@ func (i *installation) find(ctx context.Context, handle string) (found, error) {
 	if err != nil {
 		return f, err
 	}
-	exists, err := i.row(ctx, handleSearch, []any{[]byte(store.HandleLabel), b},
+	exists, err := i.row(ctx, handleSearch, []any{b},
 		[]any{&id, &f.userID, &f.createdAt})
 	var pg *pgconn.PgError
 	switch {
