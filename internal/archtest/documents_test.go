@@ -123,7 +123,9 @@ func anchors(text string) (names []string) {
 // A program in a document is part of an example, so that it compiles.
 func TestProgramsInDocumentsAreExamples(t *testing.T) {
 	var examples [][]byte
-	for _, pattern := range []string{"**/example_*test.go", "examples/**/*.go"} {
+	for _, pattern := range []string{
+		"**/example_*test.go", "examples/**/*.go", "integration/oidc/*.go",
+	} {
 		for _, name := range tracked(t, pattern) {
 			examples = append(examples, squeeze(read(t, name)))
 		}
