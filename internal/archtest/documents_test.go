@@ -303,6 +303,15 @@ func TestDocumentsHaveOneSentenceALine(t *testing.T) {
 	}
 }
 
+// integration/ops runs the blocks that begin in the first column.
+func TestNoBlockIsIndented(t *testing.T) {
+	for _, name := range tracked(t, "docs/*.md") {
+		if len(matches("(?m)^[ \t]+```", read(t, name))) > 0 {
+			t.Errorf("%s has a block that no test runs: begin it in the first column", name)
+		}
+	}
+}
+
 // Comments, errors and alerts name pages that exist, and addresses of the
 // newest release.
 func TestCodeNamesDocumentsThatExist(t *testing.T) {
