@@ -75,7 +75,7 @@ func TestErase(t *testing.T) {
 	wantUser(t, s.Manager, token, "ada")
 	owner := environment{"DATABASE_URL": s.url}
 	owner.run(t, "erase", "-user", "ada").wants(t, 2, "",
-		`nothing erased: it would end 2 sessions and take the user out of 4 events: add -yes`)
+		`nothing erased: it would end 2 sessions and take the user out of 4 events of schema .*: add -yes`)
 	if n := pgtest.One[int](t, admin, named); n != before {
 		t.Errorf("without -yes %d events name her, before %d", n, before)
 	}

@@ -35,7 +35,7 @@ func TestRevoke(t *testing.T) {
 
 	// All is for a deliberate hand.
 	s.env.run(t, "revoke", "-all").wants(t, 2, "",
-		`nothing ended: it would end all 1 sessions: add -yes`)
+		`nothing ended: it would end all 1 sessions of schema pgsession in database \S+ at .*: add -yes`)
 	wantUser(t, s.Manager, eves, "eve")
 	s.env.run(t, "revoke", "-all", "-yes").wants(t, 0, `^1 sessions ended`, "")
 	wantUser(t, s.Manager, eves, "")
@@ -110,7 +110,7 @@ func TestRevokeReachesRedis(t *testing.T) {
 	wantUser(t, s.Manager, token, "ada")
 	wantUser(t, other, token, "ada")
 	s.env.run(t, "revoke", "-handle", handle).wants(t, 0,
-		`^1 sessions ended\nRedis has acknowledged: no instance serves it\n$`, "")
+		`^1 sessions ended\nRedis has acknowledged: no instance with APP_ENV=production serves it\n$`, "")
 	wantUser(t, other, token, "")
 
 	token, _ = s.login(t, "ada")

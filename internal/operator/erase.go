@@ -126,7 +126,7 @@ func (c *call) mayErase(ctx context.Context, i *installation) error {
 		all = 0
 	}
 	return misused{fmt.Errorf("nothing erased: it would end %d sessions and take the user out of"+
-		" %d events: add -yes", sessions, all)}
+		" %d events of %s: add -yes", sessions, all, i.place())}
 }
 
 // blank takes a user out of the events, in batches.

@@ -156,3 +156,9 @@ func (i *installation) row(ctx context.Context, sql string, args, into []any) (b
 func (i *installation) inSchema(sql string) string { return schema.Rename(sql, i.schemaName()) }
 
 func (i *installation) schemaName() string { return cmp.Or(i.cfg.Schema, schema.Default) }
+
+// place names the installation, so that a hand in the wrong terminal stops.
+func (i *installation) place() string {
+	at := i.pool.Config().ConnConfig
+	return fmt.Sprintf("schema %s in database %s at %s", i.schemaName(), at.Database, at.Host)
+}

@@ -144,8 +144,8 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 		if !stats.Exact {
 			about = "about "
 		}
-		return misused{fmt.Errorf("nothing ended: it would end all %s%d sessions: add -yes",
-			about, stats.Total)}
+		return misused{fmt.Errorf("nothing ended: it would end all %s%d sessions of %s: add -yes",
+			about, stats.Total, i.place())}
 	}
 	const older = `SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
 		WHERE s.created_at OPERATOR(pg_catalog.<) $1::timestamptz`
@@ -153,8 +153,8 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 	if _, err := i.row(ctx, older, []any{at}, []any{&n}); err != nil {
 		return err
 	}
-	return misused{fmt.Errorf("nothing ended: it would end %d sessions that began before %s UTC:"+
-		" add -yes", n, clock(at))}
+	return misused{fmt.Errorf("nothing ended: it would end %d sessions that began before %s UTC"+
+		" of %s: add -yes", n, clock(at), i.place())}
 }
 
 // instant reads a time: of RFC 3339, a date, or an age, by Postgres's clock.
@@ -235,7 +235,9 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 		_, _ = fmt.Fprintln(c.out, "no cache is set here: if the application has one, its"+
 			" instances may serve them for its freshness, its grace and 250 ms")
 	case served == 0:
-		_, _ = fmt.Fprintln(c.out, "Redis has acknowledged: no instance serves it")
+		// Entries of another environment have other keys.
+		_, _ = fmt.Fprintf(c.out, "Redis has acknowledged: no instance with APP_ENV=%v serves it\n",
+			i.cfg.Env)
 	case c.all || c.has("before") || r.CacheAcked:
 		_, _ = fmt.Fprintf(c.out, "instances may serve them from the cache for at most %v\n",
 			served)
