@@ -65,9 +65,6 @@ SESSION_SECRET is not needed.
 Exit status: 0 done, 1 failed, 2 usage error, 3 a check has found something.
 `
 
-// Lookup returns a variable of the environment, as os.LookupEnv does.
-type Lookup func(name string) (string, bool)
-
 // command is one of the commands that use a database.
 type command struct {
 	flags []string // beside those of all
@@ -90,22 +87,6 @@ var commands = map[string]command{
 		flags: []string{"user", "yes", "keep-events"}, check: checkErase, run: erase,
 	},
 }
-
-// call is one run of a command.
-type call struct {
-	*options
-
-	env      Lookup
-	out      io.Writer
-	progress io.Writer
-	now      func() time.Time
-}
-
-// errFound: the command has printed what is wrong.
-var errFound = errors.New("something is wrong")
-
-// misused is an error of the command line.
-type misused struct{ error }
 
 // Run executes a command line and returns the exit status. args are those after
 // the name of the program.
