@@ -3,12 +3,11 @@
 package deploy_test
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
-	"testing"
 )
 
-func confine(t testing.TB, _ *exec.Cmd, _ string) {
-	t.Helper()
-	t.Skip("the programs of ", runtime.GOOS, " are not those of an image")
+func confine(*exec.Cmd, string) error {
+	return errors.New("a program of " + runtime.GOOS + " needs files of the system")
 }
