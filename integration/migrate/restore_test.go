@@ -126,6 +126,11 @@ func TestARestoreKeepsTheSessions(t *testing.T) {
 			to.exec(t, `DROP SCHEMA pgsession CASCADE`)
 			to.restore(t, from.pgDump(t))
 		},
+		"in place of what is there": func(t *testing.T, from, to *database) {
+			to.up(t)
+			to.use(t, "lost")
+			to.restore(t, from.pgDump(t, "--clean", "--if-exists"))
+		},
 		"without owners and rights": func(t *testing.T, from, to *database) {
 			to.restore(t, from.pgDump(t, "-x", "-O"))
 			// The rights that the migrations take from PUBLIC are back.
