@@ -120,6 +120,12 @@ func TestRevokeReachesRedis(t *testing.T) {
 	wantUser(t, other, token, "")
 
 	_, handle = s.login(t, "ada")
+	redis.Pause()
+	s.env.run(t, "revoke", "-handle", handle).wants(t, 0,
+		`^1 sessions ended\nRedis did not acknowledge: `, `redis unavailable`)
+	redis.Resume()
+
+	_, handle = s.login(t, "ada")
 	s.login(t, "ada")
 	redis.Kill()
 	r := s.env.run(t, "revoke", "-handle", handle)

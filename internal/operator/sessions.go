@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -155,7 +156,8 @@ func clock(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
 // printable quotes a text with characters that a terminal would obey.
 func printable(text string) string {
-	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+	obeyed := func(r rune) bool { return !unicode.IsPrint(r) }
+	if !utf8.ValidString(text) || strings.IndexFunc(text, obeyed) >= 0 {
 		return strconv.Quote(text)
 	}
 	return text

@@ -1,0 +1,98 @@
+package operator
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// What needs no database answers without one, and wrong use has status 2.
+func TestExitStatus(t *testing.T) {
+	const nowhere = "postgres://me:sesame@127.0.0.1:1/shop" // nothing listens on port 1
+	for name, c := range map[string]struct {
+		args   string
+		status int
+		stdout string
+		stderr string
+	}{
+		"help":                 {"-h", ok, "Usage: pgsession COMMAND", ""},
+		"help as a word":       {"help", ok, "Usage: pgsession COMMAND", ""},
+		"help of a command":    {"revoke -h", ok, "Usage: pgsession COMMAND", ""},
+		"help of ops":          {"ops -h", ok, "Usage: pgsession COMMAND", ""},
+		"help of migrate":      {"migrate -h", ok, "Usage: migrate", ""},
+		"no command":           {"", misuse, "", "no command"},
+		"an unknown command":   {"list", misuse, "", `unknown command "list"`},
+		"a flag of another":    {"stats -user ada", misuse, "", "not defined: -user"},
+		"two selections":       {"revoke -user ada -all", misuse, "", "needs one of"},
+		"no selection":         {"revoke", misuse, "", "needs one of -user"},
+		"an empty user":        {"export -user=", misuse, "", "-user is empty"},
+		"a file":               {"ops alarms", ok, "FROM pg_catalog.pg_class", ""},
+		"a file for a schema":  {"ops -schema shop support", ok, "CREATE SCHEMA shop_support", ""},
+		"no such file":         {"ops passwords", failed, "", "use one of alarms"},
+		"a server that is off": {"stats", failed, "", "127.0.0.1:1"},
+		"the doctor of it":     {"doctor", foundIt, "wrong  connection: ", ""},
+		"too little time":      {"stats -timeout 1us", misuse, "", "must be a duration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := func(name string) (string, bool) {
+				if name == "DATABASE_URL" {
+					return nowhere, true
+				}
+				return "", false
+			}
+			var stdout, stderr bytes.Buffer
+			got := Run(context.Background(), strings.Fields(c.args), env, &stdout, &stderr)
+			if got != c.status || !strings.Contains(stdout.String(), c.stdout) ||
+				!strings.Contains(stderr.String(), c.stderr) ||
+				strings.Contains(stdout.String()+stderr.String(), "sesame") {
+				t.Errorf("status %d, want %d\n%s\n%s", got, c.status, &stdout, &stderr)
+			}
+		})
+	}
+}
+
+func TestAges(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		"72h": 72 * time.Hour, "1d": day, "30d": 30 * day, "20000d": maxDays * day,
+		"0d": 0, "-1d": 0, "d": 0, "1.5d": 0, "1h30m": 90 * time.Minute, "-1h": 0, "5": 0, "": 0,
+		"2026-01-31": 0,
+	} {
+		age, isAge := ageOf(text)
+		if !isAge {
+			age = 0
+		}
+		if age != want {
+			t.Errorf("%q is %v, want %v", text, age, want)
+		}
+	}
+}
+
+func TestTheIDBefore(t *testing.T) {
+	var last, borrowed, zero store.ID
+	last[31], borrowed[30] = 2, 1
+	if id := before(last); id[31] != 1 {
+		t.Errorf("before …2 is …%d", id[31])
+	}
+	if id := before(borrowed); id[30] != 0 || id[31] != 0xff {
+		t.Errorf("before …1 0 is …%d %d", id[30], id[31])
+	}
+	if id := before(zero); id[0] != 0xff {
+		t.Error("the first id has one before it: no hash is zero")
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"ada": "ada", "Ada L. Łóżko": "Ada L. Łóżko", "a\x1b[2J": `"a\x1b[2J"`, "a\nb": `"a\nb"`,
+		"a\xffb": `"a\xffb"`, "a\u202eb": `"a\u202eb"`,
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q is printed as %s, want %s", text, got, want)
+		}
+	}
+}
