@@ -111,14 +111,19 @@ func (s *site) instance(
 	return m
 }
 
-// login begins a session and returns its token and handle.
+// login begins a session and returns its token and handle. Right after a revoke
+// a login is refused as long as their order is in doubt.
 func (s *site) login(t *testing.T, user string) (token, handle string) {
 	t.Helper()
-	token, info, err := s.Issue(t.Context(), user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token, string(info.Handle)
+	testkit.Eventually(t, "the user logs in", func() bool {
+		secret, info, err := s.Issue(t.Context(), user)
+		if err != nil && !errors.Is(err, sessionstore.ErrRevoked) {
+			t.Fatal(err)
+		}
+		token, handle = secret, string(info.Handle)
+		return err == nil
+	})
+	return token, handle
 }
 
 // userOf returns the user that an instance takes the bearer of a token for.

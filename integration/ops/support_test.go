@@ -3,6 +3,7 @@ package ops_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -69,13 +71,19 @@ func (d *desk) call(t *testing.T, sql string, args ...any) int {
 	return pgtest.One[int](t, d.support, in(d.schema, sql), args...)
 }
 
-func (d *desk) login(t *testing.T, user string, o ...sessionstore.LoginOption) (handle string) {
+// login begins a session and returns its handle. Right after a revoke a login
+// is refused as long as their order is in doubt.
+func (d *desk) login(t *testing.T, user string) (handle string) {
 	t.Helper()
-	_, info, err := d.Issue(t.Context(), user, o...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(info.Handle)
+	testkit.Eventually(t, "the user logs in", func() bool {
+		_, info, err := d.Issue(t.Context(), user)
+		if err != nil && !errors.Is(err, sessionstore.ErrRevoked) {
+			t.Fatal(err)
+		}
+		handle = string(info.Handle)
+		return err == nil
+	})
+	return handle
 }
 
 // Support finds sessions by the handle that the library shows, and ends them.
