@@ -19,6 +19,8 @@ const (
 	duplicateSchema       = "42P06"
 	duplicateTable        = "42P07"
 	duplicateFunction     = "42723"
+	duplicateColumn       = "42701"
+	duplicateObject       = "42710"
 	dependentObjects      = "2BP01"
 	lockNotAvailable      = "55P03"
 	queryCanceled         = "57014"
@@ -67,8 +69,12 @@ func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 		return m.missingRights(ctx)
 	case readOnlyTransaction:
 		return "migrate on the primary, with default_transaction_read_only off"
-	case duplicateSchema, duplicateTable, duplicateFunction:
-		return m.takeover(ctx)
+	case duplicateSchema, duplicateTable, duplicateFunction, duplicateColumn, duplicateObject:
+		if states, failed := m.states(ctx); failed == nil && databaseVersion(states) == 0 {
+			return m.takeover(ctx)
+		}
+		return "nothing of this migration was applied: no migration made what has this name:" +
+			" rename it"
 	case dependentObjects:
 		return "nothing of this migration was undone: first drop what depends on it, or move it"
 	case diskFull:

@@ -211,6 +211,33 @@ func TestABackupOfAnOlderVersion(t *testing.T) {
 	}
 }
 
+// A column of the application may have the name of one that a later version
+// adds. Without a second migration there is nothing to try: see more_test.go.
+func TestUpOfABackupWithAColumnInTheWay(t *testing.T) {
+	t.Parallel()
+	names := migrationNames(t)
+	if len(names) == 1 {
+		t.Skip("there is one migration")
+	}
+	from, to := newDatabase(t), newDatabase(t)
+	from.upTo(t, int64(len(names)-1))
+	to.restore(t, from.pgDump(t))
+	last := read(t, migrations, names[len(names)-1])
+	added := regexp.MustCompile(`ADD COLUMN (\w+) `).FindSubmatch(last)
+	if added == nil {
+		t.Skip("the last migration adds no column")
+	}
+	column := string(added[1])
+	to.exec(t, `ALTER TABLE pgsession.sessions ADD COLUMN `+column+` text`)
+	_, err := db.Up(t.Context(), to.pool, db.Options{})
+	wantError(t, err, names[len(names)-1], column,
+		"no migration made what has this name: rename it")
+	to.exec(t, `ALTER TABLE pgsession.sessions RENAME COLUMN `+column+` TO ours`)
+	if steps, err := db.Up(t.Context(), to.pool, db.Options{}); err != nil || len(steps) != 1 {
+		t.Errorf("up: %v, %v", steps, err)
+	}
+}
+
 // A restore that was interrupted is neither taken nor touched.
 func TestAHalfRestoredSchemaIsRefused(t *testing.T) {
 	t.Parallel()
