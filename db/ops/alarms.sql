@@ -130,7 +130,7 @@ FROM (
 
     UNION ALL
     -- A CREATE or REINDEX CONCURRENTLY that failed leaves one: each write keeps it up, and no query uses it. The progress
-    -- is that of one which is being built.
+    -- is that of one which is being built; without pg_monitor its table is null.
     SELECT
         'invalid index',
         pg_catalog.concat('index ', x.oid::pg_catalog.regclass, ' of ', i.indrelid::pg_catalog.regclass, ' is not valid'),
@@ -147,7 +147,9 @@ FROM (
                 AND t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
         ))
         AND NOT EXISTS (
-            SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.relid OPERATOR(pg_catalog.=) i.indrelid
+            SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
+            WHERE p.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                AND (p.relid OPERATOR(pg_catalog.=) i.indrelid) IS NOT FALSE
         )
 
     UNION ALL

@@ -3,6 +3,7 @@ package ops_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -223,6 +224,33 @@ func invalidIndexes(
 	}
 	pgtest.Exec(t, admin, advice[0])
 	wants(file)
+
+	// One that is being built is no alarm. It waits for whoever has written.
+	writer, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writer.Rollback(context.Background()) }()
+	if _, err := writer.Exec(t.Context(),
+		"UPDATE pgsession.sessions SET version = version WHERE false"); err != nil {
+		t.Fatal(err)
+	}
+	built := make(chan error, 1)
+	go func() {
+		_, err := admin.Exec(t.Context(),
+			"CREATE INDEX CONCURRENTLY seen_idx ON pgsession.sessions (last_seen_at)")
+		built <- err
+	}()
+	testkit.Eventually(t, "the index is there, and not valid yet", func() bool {
+		return pgtest.One[bool](t, admin, `SELECT EXISTS (SELECT FROM pg_index
+			WHERE indexrelid = to_regclass('pgsession.seen_idx') AND NOT indisvalid)`)
+	})
+	wants(file)
+	if err := errors.Join(writer.Rollback(t.Context()), <-built); err != nil {
+		t.Fatal(err)
+	}
+	wants(file)
+	pgtest.Exec(t, admin, "DROP INDEX pgsession.seen_idx")
 }
 
 // feedback tells a server what a standby's oldest transaction is, as one with
