@@ -3,6 +3,7 @@ package ops_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -299,14 +300,14 @@ func TestRolesWantTheSchemaFirst(t *testing.T) {
 // may make roles.
 func TestRolesWithoutASuperuser(t *testing.T) {
 	t.Parallel()
-	url := pgtest.EmptyDatabase(t)
-	admin := pgtest.Pool(t, url)
+	databaseURL := pgtest.EmptyDatabase(t)
+	admin := pgtest.Pool(t, databaseURL)
 	name := admin.Config().ConnConfig.Database
 	pgtest.Exec(t, admin, "CREATE ROLE "+name+"_admin CREATEROLE")
 	pgtest.Exec(t, admin, fmt.Sprintf("ALTER DATABASE %s OWNER TO %[1]s_admin", name))
 	pgtest.Exec(t, admin, "GRANT CREATE ON SCHEMA public TO "+name+"_admin")
 	as := func(role string) *pgxpool.Pool {
-		return pgtest.Pool(t, url, func(c *pgxpool.Config) {
+		return pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) {
 			c.ConnConfig.RuntimeParams["role"] = role
 		})
 	}
@@ -314,9 +315,10 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if _, err := db.Up(t.Context(), migrator, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	sql := strings.NewReplacer("pgsession_owner", name+"_owner", "pgsession_app", name+"_app",
-		"pgsession_pruner", name+"_pruner",
-		"pgsession_monitor", name+"_monitor").Replace(pgtest.Ops(t, "roles.sql"))
+	rename := strings.NewReplacer("pgsession_owner", name+"_owner", "pgsession_app", name+"_app",
+		"pgsession_pruner", name+"_pruner", "pgsession_monitor", name+"_monitor",
+		"pgsession_support", name+"_support", "pgsession_auditor", name+"_auditor")
+	sql := rename.Replace(pgtest.Ops(t, "roles.sql"))
 	t.Cleanup(func() {
 		ctx := context.Background()
 		conn, err := pgx.Connect(ctx, pgtest.ServerURL(t))
@@ -326,7 +328,9 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 		}
 		defer func() { _ = conn.Close(ctx) }()
 		_, _ = conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
-		for _, role := range []string{"app", "pruner", "monitor", "owner", "admin"} {
+		for _, role := range []string{
+			"app", "pruner", "monitor", "support", "auditor", "owner", "admin",
+		} {
 			if _, err := conn.Exec(ctx, "DROP ROLE IF EXISTS "+name+"_"+role); err != nil {
 				t.Error(err)
 			}
@@ -340,6 +344,23 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if err := try(t.Context(), as(name+"_app"), "SELECT * FROM pgsession.sessions"); err != nil {
 		t.Errorf("the application: %v", err)
 	}
+	// The same role, logged in as itself, makes what support has.
+	itself, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	itself.User = url.UserPassword(name+"_admin", "sesame")
+	pgtest.Exec(t, admin, "ALTER ROLE "+name+"_admin LOGIN PASSWORD 'sesame'")
+	creator := pgtest.Pool(t, itself.String())
+	for range 2 {
+		must(t, creator, rename.Replace(pgtest.Ops(t, "support.sql")))
+	}
+	revoke := "CALL " + name + "_support.revoke_user('ada')"
+	if err := try(t.Context(), as(name+"_support"), revoke); err != nil {
+		t.Errorf("support: %v", err)
+	}
+	must(t, creator, "DROP SCHEMA "+name+"_support CASCADE") // it holds the tables
+	pgtest.Exec(t, admin, "ALTER ROLE "+name+"_admin NOLOGIN")
 	// The owner runs the next migrations: the last one is undone and redone.
 	owner := as(name + "_owner")
 	if _, err := db.Down(t.Context(), owner, db.Options{}); err != nil {
