@@ -71,16 +71,17 @@ func TestErase(t *testing.T) {
 	before := pgtest.One[int](t, admin, named)
 
 	s.env.run(t, "erase", "-user", "ada", "-yes").wants(t, 1, "",
-		`nothing erased: 4 events name the user, and role \S+_app may not change them: .*owner`)
+		`nothing erased: events name the user \(4\), and role \S+_app may not change them: .*owner`)
 	wantUser(t, s.Manager, token, "ada")
 	owner := environment{"DATABASE_URL": s.url}
 	owner.run(t, "erase", "-user", "ada").wants(t, 2, "",
-		`nothing erased: it would end 2 sessions and take the user out of 4 events of schema .*: add -yes`)
+		`nothing erased: sessions it would end: 2, events .*: 4, in schema .*: add -yes`)
 	if n := pgtest.One[int](t, admin, named); n != before {
 		t.Errorf("without -yes %d events name her, before %d", n, before)
 	}
 	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
-		`(?s)^2 sessions ended\n.*2 events of the user and 2 in which the user acted.*left: `, "")
+		`(?s)^sessions ended: 2\n.*nobody now: 2 of the user, 2 in which the user acted\nleft: `,
+		"")
 	if n := pgtest.One[int](t, admin, named); n != 0 {
 		t.Errorf("%d events name her", n)
 	}
@@ -93,7 +94,7 @@ func TestErase(t *testing.T) {
 	if strings.Count(out, "[]") != 3 {
 		t.Errorf("left: %s", out)
 	}
-	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0, `^0 sessions ended`, "")
+	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0, `^sessions ended: 0`, "")
 
 	s.login(t, "ada")
 	s.env.run(t, "erase", "-user", "ada", "-yes", "-keep-events", "-json").wants(t, 0,

@@ -24,20 +24,20 @@ func TestRevoke(t *testing.T) {
 		`no live session has the handle `+handle+`.*another user's`)
 	wantUser(t, s.Manager, one, "ada")
 	s.env.run(t, "revoke", "-handle", " "+handle+"\n").
-		wants(t, 0, `^1 sessions ended\n`+noCache, "")
+		wants(t, 0, `^sessions ended: 1\n`+noCache, "")
 	wantUser(t, s.Manager, one, "")
 	wantUser(t, s.Manager, two, "ada")
 	s.env.run(t, "revoke", "-handle", handle).wants(t, 1, "", `no live session has the handle`)
-	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^1 sessions ended`, "")
-	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^0 sessions ended`, "")
+	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^sessions ended: 1`, "")
+	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^sessions ended: 0`, "")
 	wantUser(t, s.Manager, two, "")
 	wantUser(t, s.Manager, eves, "eve")
 
 	// All is for a deliberate hand.
 	s.env.run(t, "revoke", "-all").wants(t, 2, "",
-		`nothing ended: it would end all 1 sessions of schema pgsession in database \S+ at .*: add -yes`)
+		`nothing ended: it would end all sessions of schema pgsession in database \S+ at \S+: 1: add -yes`)
 	wantUser(t, s.Manager, eves, "eve")
-	s.env.run(t, "revoke", "-all", "-yes").wants(t, 0, `^1 sessions ended`, "")
+	s.env.run(t, "revoke", "-all", "-yes").wants(t, 0, `^sessions ended: 1`, "")
 	wantUser(t, s.Manager, eves, "")
 }
 
@@ -51,13 +51,14 @@ func TestRevokeBefore(t *testing.T) {
 	young, _ := s.login(t, "ada")
 	at := time.Now().Add(-2 * time.Hour).UTC().Format(time.RFC3339)
 	s.env.run(t, "revoke", "-before", at).wants(t, 2, "",
-		`nothing ended: it would end 1 sessions that began before 2.* add -yes`)
+		`nothing ended: it would end the sessions that began before 2.*: 1: add -yes`)
 	now := time.Now().Add(20 * time.Second).UTC().Format(time.RFC3339) // of another clock
-	s.env.run(t, "revoke", "-before", now).wants(t, 2, "", `it would end 2 sessions`)
+	s.env.run(t, "revoke", "-before", now).wants(t, 2, "",
+		`it would end the sessions .*: 2: add -yes`)
 	for _, before := range []string{
 		"200h", "1d", "99999d", "1971-01-01", "2001-01-01T00:00:00.5+02:00",
 	} {
-		s.env.run(t, "revoke", "-before", before, "-yes").wants(t, 0, `^0 sessions ended`, "")
+		s.env.run(t, "revoke", "-before", before, "-yes").wants(t, 0, `^sessions ended: 0`, "")
 	}
 	wantUser(t, s.Manager, old, "ada")
 	r := s.env.run(t, "revoke", "-before", "2h", "-yes", "-json")
@@ -75,9 +76,9 @@ func TestRevokeIsRecorded(t *testing.T) {
 	s.login(t, "ada")
 	s.env["SESSION_RECORD_EVENTS"] = "true"
 	s.env.run(t, "revoke", "-handle", handle, "-actor", "jo", "-note", "stolen phone").
-		wants(t, 0, "1 sessions ended", "")
-	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, "1 sessions ended", "")
-	s.env.run(t, "revoke", "-before", "1s", "-yes").wants(t, 0, "0 sessions ended", "")
+		wants(t, 0, "sessions ended: 1", "")
+	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, "sessions ended: 1", "")
+	s.env.run(t, "revoke", "-before", "1s", "-yes").wants(t, 0, "sessions ended: 0", "")
 	got := pgtest.One[string](t, pgtest.Pool(t, s.url), `SELECT string_agg(concat_ws(' ', kind, user_id,
 		session, reason, actor, detail, count), '; ' ORDER BY id) FROM pgsession.events`)
 	if want := "sessions revoked ada " + handle + " handle jo stolen phone; " +
@@ -110,26 +111,26 @@ func TestRevokeReachesRedis(t *testing.T) {
 	wantUser(t, s.Manager, token, "ada")
 	wantUser(t, other, token, "ada")
 	s.env.run(t, "revoke", "-handle", handle).wants(t, 0,
-		`^1 sessions ended\nRedis has acknowledged: no instance with APP_ENV=production serves it\n$`, "")
+		`^sessions ended: 1\nRedis has acknowledged: no instance with APP_ENV=production serves it\n$`, "")
 	wantUser(t, other, token, "")
 
 	token, _ = s.login(t, "ada")
 	wantUser(t, s.Manager, token, "ada")
 	s.env.run(t, "revoke", "-user", "ada").wants(t, 0,
-		`^1 sessions ended\ninstances may serve them from the cache for at most 5m0\.25s\n$`, "")
+		`^sessions ended: 1\ninstances may serve them from the cache for at most 5m0\.25s\n$`, "")
 	wantUser(t, other, token, "")
 
 	_, handle = s.login(t, "ada")
 	redis.Pause()
 	s.env.run(t, "revoke", "-handle", handle).wants(t, 0,
-		`^1 sessions ended\nRedis did not acknowledge: `, `redis unavailable`)
+		`^sessions ended: 1\nRedis did not acknowledge: `, `redis unavailable`)
 	redis.Resume()
 
 	_, handle = s.login(t, "ada")
 	s.login(t, "ada")
 	redis.Kill()
 	r := s.env.run(t, "revoke", "-handle", handle)
-	r.wants(t, 0, `^1 sessions ended\nRedis did not acknowledge: .* at most 5m0\.25s`,
+	r.wants(t, 0, `^sessions ended: 1\nRedis did not acknowledge: .* at most 5m0\.25s`,
 		`redis unavailable`)
 	r = s.env.run(t, "revoke", "-user", "ada", "-json")
 	var out struct {
@@ -163,11 +164,11 @@ func TestRevokeBehindALockedRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.env.run(t, "revoke", "-user", "ada", "-timeout", "2s").wants(t, 1, "",
-		`2 sessions ended, then: .*row locked.*pg_blocking_pids.*repeat the command`)
+		`sessions ended: 2, then: .*row locked.*pg_blocking_pids.*repeat the command`)
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^1 sessions ended`, "")
+	s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^sessions ended: 1`, "")
 }
 
 // A login that began before the revoke and ends after it is refused, as after
@@ -179,12 +180,12 @@ func TestRevokeReachesALoginUnderWay(t *testing.T) {
 		{"-user", "ada"}, {"-all", "-yes"}, {"-before", "1h", "-yes"},
 	} {
 		began := time.Now()
-		s.env.run(t, append([]string{"revoke"}, args...)...).wants(t, 0, `^0 sessions ended`, "")
+		s.env.run(t, append([]string{"revoke"}, args...)...).wants(t, 0, `^sessions ended: 0`, "")
 		_, _, err := s.Issue(t.Context(), "ada", sessionstore.ProvedAt(began))
 		if err == nil {
 			t.Errorf("after revoke %v a login of before is good", args)
 		}
 		s.login(t, "ada")
-		s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^1 sessions ended`, "")
+		s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^sessions ended: 1`, "")
 	}
 }

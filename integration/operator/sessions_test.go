@@ -68,7 +68,7 @@ func TestSessionsWithoutAUser(t *testing.T) {
 	s.env.run(t, "sessions", "-user", "ada").wants(t, 0, `\(login not completed\)`, "")
 	for _, handle := range all {
 		s.env.run(t, "sessions", "-handle", handle).wants(t, 0, `\n`+handle, "")
-		s.env.run(t, "revoke", "-handle", handle).wants(t, 0, `^1 sessions ended`, "")
+		s.env.run(t, "revoke", "-handle", handle).wants(t, 0, `^sessions ended: 1`, "")
 		s.env.run(t, "sessions", "-handle", handle).
 			wants(t, 1, "", `no live session has the handle`)
 	}
@@ -105,5 +105,5 @@ func TestAUserIDWithControlCharacters(t *testing.T) {
 	s := newSite(t)
 	s.login(t, "a\x1b[2Jb\n")
 	s.env.run(t, "sessions", "-all").wants(t, 0, `"a\\x1b\[2Jb\\n"`, "")
-	s.env.run(t, "revoke", "-user", "a\x1b[2Jb\n").wants(t, 0, `^1 sessions ended`, "")
+	s.env.run(t, "revoke", "-user", "a\x1b[2Jb\n").wants(t, 0, `^sessions ended: 1`, "")
 }

@@ -72,8 +72,8 @@ func erase(ctx context.Context, c *call) error {
 	var out erased
 	if !c.keepEvents {
 		if out.Events, out.Acted, err = i.blank(ctx, c.user); err != nil {
-			return fmt.Errorf("%d sessions ended and %d events blanked, then: %w: repeat the"+
-				" command, it goes on from there", r.Count, out.Events+out.Acted, err)
+			return fmt.Errorf("sessions ended: %d, events without the user: %d, then: %w: repeat"+
+				" the command, it goes on from there", r.Count, out.Events+out.Acted, err)
 		}
 	}
 	left, err := i.List(ctx, c.user, sessionstore.Page{Max: 1})
@@ -90,8 +90,8 @@ func erase(ctx context.Context, c *call) error {
 	if err := c.printRevoked(i, r, nil); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(c.out, "%d events of the user and %d in which the user acted name nobody"+
-		" now\n", out.Events, out.Acted)
+	_, _ = fmt.Fprintf(c.out, "events that name nobody now: %d of the user, %d in which the"+
+		" user acted\n", out.Events, out.Acted)
 	_, _ = fmt.Fprintln(c.out, "left: the hash of the user id in the marks of revokes, for 400"+
 		" days; backups; the log of the application; what the application itself has")
 	return nil
@@ -108,7 +108,7 @@ func (c *call) mayErase(ctx context.Context, i *installation) error {
 		return err
 	}
 	if all > 0 && !may && !c.keepEvents {
-		return fmt.Errorf("nothing erased: %d events name the user, and role %s may not change"+
+		return fmt.Errorf("nothing erased: events name the user (%d), and role %s may not change"+
 			" them: run it as the owner, such as a member of it with"+
 			" PGOPTIONS='-c role=%s_owner', or with -keep-events",
 			all, printable(role), i.schemaName())
@@ -125,8 +125,8 @@ func (c *call) mayErase(ctx context.Context, i *installation) error {
 	if c.keepEvents {
 		all = 0
 	}
-	return misused{fmt.Errorf("nothing erased: it would end %d sessions and take the user out of"+
-		" %d events of %s: add -yes", sessions, all, i.place())}
+	return misused{fmt.Errorf("nothing erased: sessions it would end: %d, events it would take the"+
+		" user out of: %d, in %s: add -yes", sessions, all, i.place())}
 }
 
 // blank takes a user out of the events, in batches.

@@ -61,7 +61,7 @@ func revoke(ctx context.Context, c *call) error {
 	ctx = sessionstore.WithProgress(ctx, func(ended int) {
 		if now := c.now(); now.Sub(last) >= progressInterval {
 			last = now
-			_, _ = fmt.Fprintf(c.progress, "%d sessions ended so far\n", ended)
+			_, _ = fmt.Fprintf(c.progress, "sessions ended so far: %d\n", ended)
 		}
 	})
 	var r sessionstore.Revocation
@@ -94,7 +94,7 @@ func again(r sessionstore.Revocation, err error) error {
 	if err == nil || errors.Is(err, errNone) {
 		return err
 	}
-	return fmt.Errorf("%d sessions ended, then: %w: repeat the command, it goes on from there",
+	return fmt.Errorf("sessions ended: %d, then: %w: repeat the command, it goes on from there",
 		r.Count, err)
 }
 
@@ -144,8 +144,8 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 		if !stats.Exact {
 			about = "about "
 		}
-		return misused{fmt.Errorf("nothing ended: it would end all %s%d sessions of %s: add -yes",
-			about, stats.Total, i.place())}
+		return misused{fmt.Errorf("nothing ended: it would end all sessions of %s: %s%d: add -yes",
+			i.place(), about, stats.Total)}
 	}
 	const older = `SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
 		WHERE s.created_at OPERATOR(pg_catalog.<) $1::timestamptz`
@@ -153,8 +153,8 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 	if _, err := i.row(ctx, older, []any{at}, []any{&n}); err != nil {
 		return err
 	}
-	return misused{fmt.Errorf("nothing ended: it would end %d sessions that began before %s UTC"+
-		" of %s: add -yes", n, clock(at), i.place())}
+	return misused{fmt.Errorf("nothing ended: it would end the sessions that began before %s UTC"+
+		" of %s: %d: add -yes", clock(at), i.place(), n)}
 }
 
 // instant reads a time: of RFC 3339, a date, or an age, by Postgres's clock.
@@ -229,7 +229,7 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 	if failed != nil {
 		return nil // the error has the number
 	}
-	_, _ = fmt.Fprintf(c.out, "%d sessions ended\n", r.Count)
+	_, _ = fmt.Fprintf(c.out, "sessions ended: %d\n", r.Count)
 	switch served := r.MaxExposure; {
 	case !i.cached():
 		_, _ = fmt.Fprintln(c.out, "no cache is set here: if the application has one, its"+
