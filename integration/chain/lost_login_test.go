@@ -156,7 +156,7 @@ func TestALostReplyAndPostgresUnavailable(t *testing.T) {
 			for _, path := range []string{"/renew", "/login"} {
 				before, rows := s.cookie, ""
 				// No new connection succeeds either.
-				words := append([]string{"R\x00\x00\x00"}, written...)
+				words := append([]string{"server_version\x00"}, written...)
 				if stream == "upstream" {
 					words = []string{"SessionRotate", "startup", "user"}
 				}

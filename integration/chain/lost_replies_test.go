@@ -106,7 +106,7 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	a.warm(t, id)
 	b.warm(t, id)
 	// No new connection succeeds either.
-	lost := a.toPostgres.trap("loss", "downstream", ended, "R\x00\x00\x00")
+	lost := a.toPostgres.trap("loss", "downstream", ended, "server_version\x00")
 	lost.left.Store(1000)
 	revoked, err := a.revoke(t, id)
 	if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || revoked.Committed {
