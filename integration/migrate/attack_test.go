@@ -177,7 +177,11 @@ func TestAttackByThePathOfTheDatabase(t *testing.T) {
 	}
 	for _, attrs := range []string{"primary", "read-write", "any"} {
 		for _, command := range []string{"status", "up", "validate", "version", "down"} {
-			r := migrate(t, d.url+separator+"target_session_attrs="+attrs, command)
+			args := []string{command}
+			if command == "down" {
+				args = append(args, "-yes")
+			}
+			r := migrate(t, d.url+separator+"target_session_attrs="+attrs, args...)
 			if r.status != 0 {
 				t.Errorf("%s with %s: %s", command, attrs, r.stderr)
 			}

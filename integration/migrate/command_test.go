@@ -79,15 +79,21 @@ func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 		{"version", 0, "^database " + newest + ", this program " + newest + `\n$`, ""},
 		{"validate", 0, `is what this version`, ""},
 	}
-	for _, name := range slices.Backward(names) {
+	for i, name := range slices.Backward(names) {
+		command := "down"
+		if i == 0 { // all sessions go
+			steps = append(steps, step{"down", 1, "", `all sessions of schema pgsession: add -yes`},
+				step{"validate", 0, `is what this version`, ""})
+			command = "down -yes"
+		}
 		steps = append(steps,
-			step{"down", 0, "^undone " + regexp.QuoteMeta(name) + ` \([\d.]+m?s\)\n$`, ""})
+			step{command, 0, "^undone " + regexp.QuoteMeta(name) + ` \([\d.]+m?s\)\n$`, ""})
 	}
 	steps = append(steps,
 		step{"validate", 3, "", `table sessions is missing`},
 		step{"down", 0, `^nothing to do`, ""})
 	for _, c := range steps {
-		migrate(t, d.url, c.command).want(t, c.status, c.stdout, c.stderr)
+		migrate(t, d.url, strings.Fields(c.command)...).want(t, c.status, c.stdout, c.stderr)
 	}
 }
 

@@ -85,10 +85,10 @@ func TestLockTimeoutOfTheCommand(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
-	migrate(t, d.url, "down", "-lock-timeout", "50ms").want(t, 1, "",
+	migrate(t, d.url, "down", "-yes", "-lock-timeout", "50ms").want(t, 1, "",
 		`lock timeout.*with a longer -lock-timeout`)
 	done := make(chan result)
-	go func() { done <- migrate(t, d.url, "down", "-lock-timeout", "10m") }()
+	go func() { done <- migrate(t, d.url, "down", "-yes", "-lock-timeout", "10m") }()
 	d.eventually(t, "it waits for longer than usual", `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock' AND now() > xact_start + interval '4 s'`)
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -43,7 +43,7 @@ func (c call) db() db.Options {
 
 var commands = map[string]command{
 	"up":       {on: up, flags: []string{"dry-run", "lock-timeout"}},
-	"down":     {on: down, flags: []string{"dry-run", "lock-timeout"}},
+	"down":     {on: down, flags: []string{"dry-run", "lock-timeout", "yes"}},
 	"status":   {on: status, flags: []string{"json"}},
 	"validate": {on: validate, flags: []string{"json"}},
 	"baseline": {on: baseline},
@@ -79,13 +79,19 @@ func up(ctx context.Context, c call) error {
 	return report(c.out, steps, err, "applied", "every migration is applied")
 }
 
+// first is the migration that makes the tables. Without it no session is left.
+const first = 1
+
 func down(ctx context.Context, c call) error {
-	if c.dryRun {
-		latest, _, err := db.Version(ctx, c.pool, c.db())
-		if err != nil {
-			return err
-		}
+	latest, _, err := db.Version(ctx, c.pool, c.db())
+	switch {
+	case err != nil:
+		return err
+	case c.dryRun:
 		return rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
+	case latest == first && !c.yes:
+		return fmt.Errorf("migrate down: nothing undone: it would delete all sessions of "+
+			"schema %s: add -yes", cmp.Or(c.schema, "pgsession"))
 	}
 	steps, err := db.Down(ctx, c.pool, c.db())
 	return report(c.out, steps, err, "undone", "no migration is applied")

@@ -22,6 +22,7 @@ type options struct {
 	from        int64
 	dryRun      bool
 	json        bool
+	yes         bool          // down may delete all sessions
 	timeout     time.Duration // of the command; 0 for none
 	wait        time.Duration // for Postgres; 0 to fail at once
 	lockTimeout time.Duration // 0 for that of the migrations
@@ -44,6 +45,7 @@ func parse(args []string) (*options, error) {
 	flags.Int64Var(&o.from, "from", 0, "")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "")
 	flags.BoolVar(&o.json, "json", false, "")
+	flags.BoolVar(&o.yes, "yes", false, "")
 	flags.DurationVar(&o.timeout, "timeout", 0, "")
 	flags.DurationVar(&o.wait, "wait", 0, "")
 	flags.DurationVar(&o.lockTimeout, "lock-timeout", 0, "")

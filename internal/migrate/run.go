@@ -38,7 +38,7 @@ Example: DATABASE_URL=postgres://me:secret@localhost:5432/shop migrate up
 
 Commands:
   up        apply every migration that is pending; may run in many places at once
-  down      undo the latest migration; UNDOING THE FIRST DELETES ALL SESSIONS
+  down      undo the latest migration; undoing the first DELETES ALL SESSIONS, and needs -yes
   status    list the migrations and when each was applied
   validate  compare the schema with what this version of pgsession needs
   baseline  take over a schema that was restored without its list of migrations: it validates, and
@@ -65,6 +65,9 @@ Flags of up and down:
   -dry-run           print what would be done, and only read; print has the SQL
   -lock-timeout DURATION
                      how long a migration waits for a lock, while others wait behind it; 3s if not given
+
+Flags of down:
+  -yes               undo the first migration, which deletes all sessions
 
 Flags of status and validate:
   -json              print JSON

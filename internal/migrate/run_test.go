@@ -105,6 +105,7 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"a wait without a database": {
 			[]string{"print", "up", "-wait", "1s"}, "", 2, "", "print has no flag -wait",
 		},
+		"a yes to nothing":     {[]string{"up", "-yes"}, nowhere, 2, "", "up has no flag -yes"},
 		"json of a migration":  {[]string{"up", "-json"}, nowhere, 2, "", "up has no flag -json"},
 		"an import of nothing": {[]string{"import"}, nowhere, 2, "", "import needs the name"},
 		"an import of the unknown": {
