@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/reporadar/pgsession/sessionstore"
 )
 
 // failure is the text of the error page.
@@ -14,8 +18,8 @@ type failure struct {
 var (
 	unavailable = failure{
 		Title: "Sessions are out of reach",
-		Text: "The session store does not answer. You are not logged out, but your last change " +
-			"may be lost. Try again in a moment.",
+		Text: "The database did not answer, or refused. You are not logged out, but your last " +
+			"change may be lost. Try again in a moment.",
 	}
 	refused = failure{
 		Title: "That can’t be kept",
@@ -44,6 +48,11 @@ var (
 // not be saved.
 func serveError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
+	// The library logs its own failures. A browser that left is none.
+	if status >= http.StatusInternalServerError && r.Context().Err() == nil &&
+		!errors.Is(err, sessionstore.ErrUnavailable) {
+		slog.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
+	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

@@ -17,12 +17,17 @@ import (
 // errUsersUnavailable reports that the users table can't be read or written.
 var errUsersUnavailable = errors.New("users table unavailable")
 
-// The tables lie in a schema of their own. A code has a step: the column holds
-// that of the last one accepted. The lock makes instances that start together
-// wait for one another.
+// The tables lie in a schema of their own. Where the role may make none, an
+// administrator makes it: IF NOT EXISTS would need the right all the same. A
+// code has a step: the column holds that of the last one accepted. The lock
+// makes instances that start together wait for one another.
 const usersSchema = `
 	SELECT pg_catalog.pg_advisory_xact_lock(7231008215540);
-	CREATE SCHEMA IF NOT EXISTS webapp;
+	DO $$ BEGIN
+		IF pg_catalog.to_regnamespace('webapp') IS NULL THEN
+			CREATE SCHEMA webapp;
+		END IF;
+	END $$;
 	CREATE TABLE IF NOT EXISTS webapp.users (
 		name     text PRIMARY KEY,
 		password text NOT NULL

@@ -175,8 +175,8 @@ func wantTestedPostgres(t testing.TB, image string) {
 	}
 }
 
-// The Job migrates and the Deployment serves, each with its variables, in an
-// empty root. The probes ask paths that are there.
+// The Job migrates and the Deployment serves as the application's role, each
+// with its variables, in an empty root. The probes ask paths that are there.
 func TestDeployedProgramsRunInAnEmptyRoot(t *testing.T) {
 	t.Parallel()
 	secrets := makeSecrets(t)
@@ -187,6 +187,9 @@ func TestDeployedProgramsRunInAnEmptyRoot(t *testing.T) {
 	if said := job.succeeds(); !strings.Contains(said, "applied 00001") {
 		t.Errorf("migrate says %s", said)
 	}
+	roles := pgtest.NewRoles(t, secrets["database-url"])
+	superuser := pgtest.Pool(t, secrets["database-url"])
+	secrets["database-url"] = roles.URL(t, roles.App)
 	spec := deployment(t).Spec.Template.Spec
 	demo := newRoot(t, deployed(t, spec), secrets)
 	address, end := demo.serves()
@@ -200,6 +203,17 @@ func TestDeployedProgramsRunInAnEmptyRoot(t *testing.T) {
 		t.Errorf("%s: %d", alive, status)
 	}
 	wantSessions(t, address)
+
+	// deploying.md has who makes the demo's own schema.
+	form := address + "/login?name=ada&password=correct-horse-battery"
+	if status, _ := asks(t, http.MethodPost, form); status != http.StatusServiceUnavailable ||
+		!strings.Contains(demo.out.String(), "permission denied for database") {
+		t.Errorf("a login without the tables of users: %d\n%s", status, demo.out)
+	}
+	pgtest.Exec(t, superuser, "CREATE SCHEMA webapp AUTHORIZATION "+roles.App)
+	if status, _ := asks(t, http.MethodPost, form); status != http.StatusSeeOther {
+		t.Errorf("a login with a password: %d\n%s", status, demo.out)
+	}
 	end()
 	demo.wantNoSecret(secrets)
 }
