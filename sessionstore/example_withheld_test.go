@@ -25,6 +25,18 @@ func account(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "account of", s.UserID())
 }
 
+// signIn is the router of the sign-in. The provider posts to /callback from
+// another site: the state in the cookie stands for the check of the origin.
+func signIn(sessions *sessionstore.Manager) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /begin", begin)
+	mux.HandleFunc("POST /callback", callback)
+	mux.HandleFunc("GET /account", account)
+	protection := http.NewCrossOriginProtection()
+	protection.AddInsecureBypassPattern("POST /callback")
+	return protection.Handler(sessions.Handler(mux))
+}
+
 // begin redirects the browser to the provider, which answers with a form post.
 func begin(w http.ResponseWriter, r *http.Request) {
 	state := rand.Text()
@@ -51,7 +63,7 @@ func callback(w http.ResponseWriter, r *http.Request) {
 	})
 	s, err := sessionstore.FromContext(r.Context())
 	if err == nil {
-		err = s.Login(r.Context(), userOf(r.PostFormValue("code")))
+		err = s.Login(r.Context(), userOf(r.PostFormValue("code")), sessionstore.DropValues)
 	}
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
@@ -74,11 +86,7 @@ func ExampleServeWithheld() {
 	if err != nil {
 		panic(err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /begin", begin)
-	mux.HandleFunc("POST /callback", callback)
-	mux.HandleFunc("GET /account", account)
-	site := sessions.Handler(mux)
+	site := signIn(sessions)
 	browser := map[string]string{}
 	visit := func(method, path, from, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "https://shop.example"+path, strings.NewReader(body))

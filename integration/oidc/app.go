@@ -5,13 +5,14 @@
 package oidc
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/oauth2"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -32,10 +33,8 @@ const Schema = `
 type App struct {
 	Sessions *sessionstore.Manager
 	Pool     *pgxpool.Pool // of the sessions' database
+	OAuth    *oauth2.Config
 	Verifier *oidc.IDTokenVerifier
-	// Exchange gets the ID token for a code of the provider, as Exchange of an
-	// [golang.org/x/oauth2.Config] does.
-	Exchange func(ctx context.Context, code string) (idToken string, err error)
 }
 
 // Handler returns the router of the application.
@@ -63,26 +62,25 @@ func subTag(iss, sub string) sessionstore.Tag {
 }
 
 var (
-	state = sessionstore.NewKey[string]("oidc state")
-	nonce = sessionstore.NewKey[string]("oidc nonce")
+	state    = sessionstore.NewKey[string]("oidc state")
+	nonce    = sessionstore.NewKey[string]("oidc nonce")
+	verifier = sessionstore.NewKey[string]("oidc verifier")
 )
 
-// begin sends the browser to the provider.
+// begin sends the browser to the provider. The session keeps what belongs to
+// this login alone.
 func (a *App) begin(w http.ResponseWriter, r *http.Request) {
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
-	sent := [2]string{rand.Text(), rand.Text()}
-	if err = state.Set(s, sent[0]); err == nil {
-		err = nonce.Set(s, sent[1])
-	}
-	if err != nil {
+	st, n, v := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
+	if err := errors.Join(state.Set(s, st), nonce.Set(s, n), verifier.Set(s, v)); err != nil {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
-	http.Redirect(w, r, "https://login.example/authorize?state="+sent[0]+"&nonce="+sent[1],
+	http.Redirect(w, r, a.OAuth.AuthCodeURL(st, oidc.Nonce(n), oauth2.S256ChallengeOption(v)),
 		http.StatusSeeOther)
 }
 
@@ -99,15 +97,17 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	want, _, _ := state.Pop(s)
 	wantNonce, _, _ := nonce.Pop(s)
+	v, _, _ := verifier.Pop(s)
 	if want == "" || !same(want, r.FormValue("state")) {
 		http.Error(w, "This login did not begin here.", http.StatusForbidden)
 		return
 	}
-	raw, err := a.Exchange(r.Context(), r.FormValue("code"))
+	answer, err := a.OAuth.Exchange(r.Context(), r.FormValue("code"), oauth2.VerifierOption(v))
 	if err != nil {
-		http.Error(w, "The provider did not answer.", http.StatusBadGateway)
+		http.Error(w, "The provider did not take the code.", http.StatusBadGateway)
 		return
 	}
+	raw, _ := answer.Extra("id_token").(string) // Verify refuses an empty one
 	token, err := a.Verifier.Verify(r.Context(), raw)
 	if err != nil || wantNonce == "" || !same(wantNonce, token.Nonce) {
 		http.Error(w, "This login is not valid.", http.StatusForbidden)
@@ -126,8 +126,9 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	// The provider may have ended its session since it signed the token, while
 	// the browser was on its way.
-	err = s.Login(r.Context(), token.Subject, sessionstore.AuthenticatedBy(1, "oidc"),
-		sessionstore.ProvedAt(token.IssuedAt), sessionstore.WithTags(tags...))
+	err = s.Login(r.Context(), token.Subject, sessionstore.DropValues,
+		sessionstore.AuthenticatedBy(1, "oidc"), sessionstore.ProvedAt(token.IssuedAt),
+		sessionstore.WithTags(tags...))
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
 		return

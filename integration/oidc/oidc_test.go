@@ -19,6 +19,7 @@ import (
 	lib "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/oauth2"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/oidc"
@@ -87,6 +88,9 @@ type shop struct {
 	t        *testing.T
 	provider *provider
 	admin    *pgxpool.Pool
+	// What the provider keeps of the login that is under way.
+	challenge string
+	idToken   func() string
 }
 
 func newShop(t *testing.T) *shop {
@@ -111,34 +115,64 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tokens := httptest.NewServer(http.HandlerFunc(s.exchange))
+	t.Cleanup(tokens.Close)
 	s.App = &oidc.App{
 		Sessions: m, Pool: pool,
+		OAuth: &oauth2.Config{ClientID: clientID, Endpoint: oauth2.Endpoint{
+			AuthURL: "https://login.example/authorize", TokenURL: tokens.URL,
+			AuthStyle: oauth2.AuthStyleInParams,
+		}},
 		Verifier: found.VerifierContext(context.Background(), &lib.Config{ClientID: clientID}),
 	}
 	return s
+}
+
+// exchange is the token endpoint of the provider. It takes a code from the
+// client that began the login alone (PKCE).
+func (s *shop) exchange(w http.ResponseWriter, r *http.Request) {
+	if oauth2.S256ChallengeFromVerifier(r.FormValue("code_verifier")) != s.challenge {
+		http.Error(w, "invalid_grant", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	err := json.NewEncoder(w).Encode(map[string]string{
+		"access_token": "unused", "token_type": "Bearer", "id_token": s.idToken(),
+	})
+	if err != nil {
+		s.t.Error(err)
+	}
+}
+
+// begin begins a login. It returns what the application sent the provider, and
+// the cookie.
+func (s *shop) begin() (sent url.Values, cookie string) {
+	s.t.Helper()
+	begun := ask(s.Handler(), http.MethodGet, "/login", "", nil)
+	to, err := url.Parse(begun.Header().Get("Location"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sent = to.Query()
+	s.challenge = sent.Get("code_challenge")
+	return sent, cookieOf(begun)
 }
 
 // login logs a user in, in a session of the provider. under is called while the
 // login is under way. It returns the status of the callback and the cookie.
 func (s *shop) login(user, sid string, under func()) (status int, cookie string) {
 	s.t.Helper()
-	h := s.Handler()
-	begun := ask(h, http.MethodGet, "/login", "", nil)
-	sent, err := url.Parse(begun.Header().Get("Location"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.Exchange = func(context.Context, string) (string, error) {
+	sent, begun := s.begin()
+	s.idToken = func() string {
 		token := s.provider.sign(claims{
-			"sub": user, "sid": sid, "nonce": sent.Query().Get("nonce"),
+			"sub": user, "sid": sid, "nonce": sent.Get("nonce"),
 		}, nil)
 		if under != nil {
 			under()
 		}
-		return token, nil
+		return token
 	}
-	w := ask(h, http.MethodGet, "/callback?code=c&state="+sent.Query().Get("state"),
-		cookieOf(begun), nil)
+	w := ask(s.Handler(), http.MethodGet, "/callback?code=c&state="+sent.Get("state"), begun, nil)
 	return w.Code, cookieOf(w)
 }
 
@@ -397,23 +431,17 @@ func TestLogoutRefusesLoginUnderWay(t *testing.T) {
 // browser brings the code: the callback begins later than the revoke.
 func TestLogoutRefusesLoginWithAnOlderToken(t *testing.T) {
 	s := newShop(t)
-	h := s.Handler()
-	begun := ask(h, http.MethodGet, "/login", "", nil)
-	sent, err := url.Parse(begun.Header().Get("Location"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sent, begun := s.begin()
 	token := s.provider.sign(claims{
-		"sub": "ada", "sid": "s1", "nonce": sent.Query().Get("nonce"),
+		"sub": "ada", "sid": "s1", "nonce": sent.Get("nonce"),
 		"iat": time.Now().Add(-10 * time.Minute).Unix(),
 	}, nil)
-	s.Exchange = func(context.Context, string) (string, error) { return token, nil }
+	s.idToken = func() string { return token }
 	s.post("after the ID token", s.provider.logout(nil), http.StatusOK)
 	// The mark is older than the callback by more than replies can take.
 	pgtest.Exec(t, s.admin,
 		"UPDATE pgsession.marks SET revoked_at = revoked_at - interval '5 minutes'")
-	w := ask(h, http.MethodGet, "/callback?code=c&state="+sent.Query().Get("state"),
-		cookieOf(begun), nil)
+	w := ask(s.Handler(), http.MethodGet, "/callback?code=c&state="+sent.Get("state"), begun, nil)
 	if w.Code != http.StatusForbidden || s.who(cookieOf(w)) != "" {
 		t.Errorf("the login: status %d, of %q", w.Code, s.who(cookieOf(w)))
 	}
