@@ -2,7 +2,6 @@ package sessionstore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -35,11 +34,13 @@ func ExampleWithLifetime() {
 		if r.FormValue("remember") != "" {
 			lifetime = 30 * 24 * time.Hour
 		}
-		err = errors.Join(
-			s.Login(r.Context(), userID, sessionstore.WithLifetime(lifetime)),
-			s.RememberMe(r.FormValue("remember") != ""),
-			s.Save(r.Context()),
-		)
+		err = s.Login(r.Context(), userID, sessionstore.WithLifetime(lifetime))
+		if err == nil {
+			err = s.RememberMe(r.FormValue("remember") != "")
+		}
+		if err == nil {
+			err = s.Save(r.Context())
+		}
 		if err != nil {
 			sessionstore.ServeError(w, r, err)
 			return

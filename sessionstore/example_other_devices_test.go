@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -11,43 +12,48 @@ import (
 )
 
 // otherDevices is the router of a page that ends the user's other sessions. A
-// login of more than five minutes ago goes to the page that asks for the
+// proof of more than five minutes ago goes to the page that asks for the
 // password.
 func otherDevices() http.Handler {
 	mux := http.NewServeMux()
 	recent := sessionstore.RequireAuth(1, 5*time.Minute,
 		http.RedirectHandler("/confirm", http.StatusSeeOther))
 	mux.Handle("POST /devices/end-others", recent(http.HandlerFunc(endOthers)))
-	mux.HandleFunc("POST /confirm", confirm)
+	mux.Handle("GET /confirm", sessionstore.HandlerFunc(askPassword))
+	mux.Handle("POST /confirm", sessionstore.HandlerFunc(confirm))
 	return mux
+}
+
+// askPassword shows the form of the confirmation.
+func askPassword(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+	if s.UserID() == "" {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
+	_, err := io.WriteString(w, `<!doctype html><form method="post" action="/confirm">
+<input name="password" type="password"> <button>Continue</button></form>`)
+	return err
 }
 
 // confirm takes the password once more, which replaces the token. It counts the
 // tries of the user: a thief with the cookie must not guess.
-func confirm(w http.ResponseWriter, r *http.Request) {
-	s, err := sessionstore.FromContext(r.Context())
-	if err != nil {
-		sessionstore.ServeError(w, r, err)
-		return
-	}
+func confirm(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
 	user := s.UserID()
 	switch {
 	case user == "":
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
-		return
 	case !passwords.take(user):
 		http.Error(w, "Too many passwords. Please try later.", http.StatusTooManyRequests)
-		return
 	case !passwordIsRight(user, r.FormValue("password")):
 		http.Error(w, "The password is wrong.", http.StatusForbidden)
-		return
+	default:
+		passwords.forget(user)
+		if err := s.StepUp(r.Context(), 1, "password"); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/devices", http.StatusSeeOther) // with the button that ends others
 	}
-	passwords.forget(user)
-	if err := s.StepUp(r.Context(), 1, "password"); err != nil {
-		sessionstore.ServeError(w, r, err)
-		return
-	}
-	http.Redirect(w, r, "/devices", http.StatusSeeOther)
+	return nil
 }
 
 func endOthers(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +92,13 @@ func TestOtherDevicesEndAfterARecentLogin(t *testing.T) {
 			}), cookie)
 			return resp.StatusCode, after
 		}
+		form := func(cookie string) int {
+			resp, _ := visit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.URL.Path = "/confirm"
+				router.ServeHTTP(w, r)
+			}), cookie)
+			return resp.StatusCode
+		}
 		phone := site.user("ada")
 		provider := sessionstore.NewTag("oidc-sid", "s1")
 		_, laptop := site.visit("", site.by(byPassword, sessionstore.WithTags(provider)))
@@ -97,6 +110,8 @@ func TestOtherDevicesEndAfterARecentLogin(t *testing.T) {
 		time.Sleep(time.Hour)
 		status, _ := post("/devices/end-others", laptop)
 		expect(t, "an hour after the login", status, http.StatusSeeOther)
+		expect(t, "the page it goes to", form(laptop), http.StatusOK)
+		expect(t, "that page for a visitor", form(""), http.StatusSeeOther)
 		expect(t, "the phone", site.look(phone), "user=ada")
 
 		status, _ = post("/confirm?password=wrong", laptop)

@@ -10,15 +10,15 @@ import (
 )
 
 // changePassword sets a new password and revokes all other sessions of the
-// user, or does neither.
+// user, or does neither. The user has just given the old password.
 func changePassword(
 	ctx context.Context, pool *pgxpool.Pool, sessions *sessionstore.Manager,
 	s *sessionstore.Session, hash string,
 ) error {
-	// Login rotates the token first, so that a copy of the old one ends with
-	// the other sessions. It begins the methods, the tags and the lifetime
-	// anew: name them again.
-	if err := s.Login(ctx, s.UserID()); err != nil {
+	// StepUp rotates the token first, so that a copy of the old one ends with
+	// the other sessions. The methods, the tags and the lifetime stay.
+	// If the session has ended meanwhile, Save fails and nothing has changed.
+	if err := s.StepUp(ctx, 1, "password"); err != nil {
 		return err
 	}
 	if err := s.Save(ctx); err != nil {

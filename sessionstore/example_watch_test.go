@@ -20,13 +20,14 @@ func live(w http.ResponseWriter, r *http.Request) {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
-	if s.UserID() == "" {
+	if s.UserID() == "" { // an EventSource stops at it, and else connects again for ever
 		http.Error(w, "please log in", http.StatusUnauthorized)
 		return
 	}
 	ctx, cancel := s.Watch(r.Context())
 	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each event on at once
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -33,6 +33,6 @@ func main() {
 	}
 	go sessions.Run(context.Background()) // prunes expired sessions
 	log.Print("http://127.0.0.1:8080")
-	http.Handle("GET /{$}", sessionstore.HandlerFunc(count)) // the icon is no visit
+	http.Handle("GET /{$}", sessionstore.HandlerFunc(count)) // favicon.ico is not counted
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", sessions.Handler(http.DefaultServeMux)))
 }

@@ -47,7 +47,8 @@ func login(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) erro
 		http.Error(w, "The name or the password is wrong.", http.StatusUnauthorized)
 		return nil
 	}
-	if err := s.Login(r.Context(), user, sessionstore.DropValues); err != nil {
+	if err := s.Login(r.Context(), user, sessionstore.DropValues,
+		sessionstore.AuthenticatedBy(1, "password")); err != nil {
 		return err
 	}
 	if err := flash.Set(s, "You are logged in."); err != nil {
@@ -75,7 +76,7 @@ func newSite(sessions *sessionstore.Manager) http.Handler {
 	mux.Handle("GET /{$}", sessionstore.HandlerFunc(home))
 	mux.Handle("POST /login", sessionstore.HandlerFunc(login))
 	mux.Handle("POST /logout", sessionstore.HandlerFunc(logout))
-	// Requests of other sites are refused, and so is CSRF.
+	// It refuses forms that other sites send (CSRF).
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 

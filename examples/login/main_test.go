@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore/sessiontest"
 )
@@ -33,8 +34,12 @@ func TestAWrongPasswordLogsNobodyIn(t *testing.T) {
 		r := sessions.Request(t, "POST", target, nil)
 		w := httptest.NewRecorder()
 		newSite(sessions.Manager).ServeHTTP(w, r)
-		if got := sessions.After(t, r, w.Result()).UserID(); got != want {
+		after := sessions.After(t, r, w.Result())
+		if got := after.UserID(); got != want {
 			t.Errorf("%s logs %q in, want %q", target, got, want)
+		}
+		if after.Authenticated(1, time.Minute) != (want != "") {
+			t.Errorf("after %s the level is %d", target, after.Level())
 		}
 	}
 }
