@@ -59,7 +59,11 @@ func parse(name string, own, args []string) (*options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("%s: %w", name, err)
 	}
-	flags.Visit(func(f *flag.Flag) { o.given = append(o.given, f.Name) })
+	flags.Visit(func(f *flag.Flag) {
+		if f.Value.String() != "false" || !isSwitch(f) { // -all=false asks for nothing
+			o.given = append(o.given, f.Name)
+		}
+	})
 	o.rest = flags.Args()
 	o.handle = strings.TrimSpace(o.handle) // as copied from a log
 	switch {
@@ -71,7 +75,13 @@ func parse(name string, own, args []string) (*options, error) {
 	return o, nil
 }
 
-// has reports whether a flag was given.
+// isSwitch reports whether a flag is true or false.
+func isSwitch(f *flag.Flag) bool {
+	b, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+// has reports whether a flag was given. One that is set to false was not.
 func (o *options) has(name string) bool { return slices.Contains(o.given, name) }
 
 // onlyOne returns an error unless exactly one of these flags was given.

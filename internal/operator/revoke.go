@@ -78,10 +78,12 @@ func revoke(ctx context.Context, c *call) error {
 		if err = c.confirmed(ctx, i, at); err == nil {
 			r, err = i.RevokeBefore(ctx, at)
 		}
-	default:
+	case c.has("all"):
 		if err = c.confirmed(ctx, i, time.Time{}); err == nil {
 			r, err = i.RevokeAll(ctx)
 		}
+	default:
+		return errNoSelection
 	}
 	if errors.As(err, new(misused)) {
 		return err
@@ -97,6 +99,10 @@ func again(r sessionstore.Revocation, err error) error {
 	return fmt.Errorf("sessions ended: %d, then: %w: repeat the command, it goes on from there",
 		r.Count, err)
 }
+
+// errNoSelection: the check of a command line has let one pass that selects no
+// session.
+var errNoSelection = misused{errors.New("no session is selected")}
 
 // errNone: the session of a handle is not there.
 var errNone = errors.New("nothing ended")
@@ -238,7 +244,7 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 		// Entries of another environment have other keys.
 		_, _ = fmt.Fprintf(c.out, "Redis has acknowledged: no instance with APP_ENV=%v serves it\n",
 			i.cfg.Env)
-	case c.all || c.has("before") || r.CacheAcked:
+	case c.has("all") || c.has("before") || r.CacheAcked:
 		_, _ = fmt.Fprintf(c.out, "instances may serve them from the cache for at most %v\n",
 			served)
 	default:

@@ -69,10 +69,12 @@ func sessions(ctx context.Context, c *call) error {
 		if len(infos) == 0 || string(infos[0].Handle) != c.handle {
 			return noSession(c.handle)
 		}
-	default:
+	case c.has("user"), c.has("all"):
 		if infos, more, err = i.newest(ctx, c.user, c.limit); err != nil {
 			return err
 		}
+	default:
+		return errNoSelection
 	}
 	if c.json {
 		return c.printSessionsJSON(infos, more)
