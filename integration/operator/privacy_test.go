@@ -71,11 +71,12 @@ func TestErase(t *testing.T) {
 	before := pgtest.One[int](t, admin, named)
 
 	s.env.run(t, "erase", "-user", "ada", "-yes").wants(t, 1, "",
-		`nothing erased: events name the user \(4\), and role \S+_app may not change them: .*owner`)
+		`nothing erased: role \S+_app may not change events \(4 name the user\): .*owner`)
+	s.env.run(t, "erase", "-user", "nobody", "-yes").wants(t, 1, "", `\(0 name the user\)`)
 	wantUser(t, s.Manager, token, "ada")
 	owner := environment{"DATABASE_URL": s.url}
 	owner.run(t, "erase", "-user", "ada").wants(t, 2, "",
-		`nothing erased: sessions it would end: 2, events .*: 4, in schema .*: add -yes`)
+		`nothing erased: sessions it would end: 2, expired .*: 0, events .*: 4, in schema .*: add -yes`)
 	if n := pgtest.One[int](t, admin, named); n != before {
 		t.Errorf("without -yes %d events name her, before %d", n, before)
 	}
@@ -98,8 +99,32 @@ func TestErase(t *testing.T) {
 
 	s.login(t, "ada")
 	s.env.run(t, "erase", "-user", "ada", "-yes", "-keep-events", "-json").wants(t, 0,
-		`^{"ended":1,"committed":true,"cache":"none".*"events":0,"acted":0}`, "")
+		`^{"ended":1,"committed":true,"cache":"none".*"events":0,"acted":0,"expired":0}`, "")
 	if n := pgtest.One[int](t, admin, named); n != 1 {
 		t.Errorf("%d events name her, want the one of the login", n)
+	}
+}
+
+// What has expired is data of the user until the prune has reached it.
+func TestEraseReachesExpiredRows(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin := pgtest.Pool(t, s.url)
+	s.login(t, "ada")
+	pgtest.Exec(t, admin, `UPDATE pgsession.sessions SET created_at = now() - interval '3 h',
+		last_seen_at = now() - interval '3 h', authenticated_at = now() - interval '3 h',
+		expires_at = now() - interval '1 h'`)
+	s.login(t, "ada")
+	s.login(t, "eve")
+	pgtest.Exec(t, admin, `INSERT INTO pgsession.sessions
+		(id, expires_at, absolute_expires_at, pending_user_id, pending_since)
+		VALUES (sha256('p'), now() + interval '1 h', now() + interval '1 h', 'ada', now())`)
+	owner := environment{"DATABASE_URL": s.url}
+	owner.run(t, "erase", "-user", "ada").wants(t, 2, "", `would end: 2, expired .*: 1, events`)
+	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
+		`(?s)^sessions ended: 2\n.*\nexpired sessions deleted: 1\n`, "")
+	if left := pgtest.One[string](t, admin,
+		"SELECT string_agg(user_id, ' ') FROM pgsession.sessions"); left != "eve" {
+		t.Errorf("left are rows of %s", left)
 	}
 }

@@ -42,6 +42,20 @@ const (
 	blankActor = `
 		UPDATE pgsession.events AS v SET actor = NULL
 		WHERE v.actor OPERATOR(pg_catalog.=) $1::text`
+	rowsOf = `
+		SELECT pg_catalog.count(*) FILTER (WHERE s.expires_at OPERATOR(pg_catalog.>) pg_catalog.now()),
+			pg_catalog.count(*) FILTER (WHERE s.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now())
+		FROM pgsession.sessions AS s
+		WHERE s.user_id OPERATOR(pg_catalog.=) $1::text
+			OR s.pending_user_id OPERATOR(pg_catalog.=) $1::text`
+	deleteExpired = `
+		DELETE FROM pgsession.sessions AS d WHERE d.id IN (
+			SELECT s.id FROM pgsession.sessions AS s
+			WHERE (s.user_id OPERATOR(pg_catalog.=) $1::text
+					OR s.pending_user_id OPERATOR(pg_catalog.=) $1::text)
+				AND s.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now()
+			LIMIT 1000
+		)`
 )
 
 // erased is the output of erase -json.
@@ -52,6 +66,8 @@ type erased struct {
 	// user acted.
 	Events int `json:"events"`
 	Acted  int `json:"acted"`
+	// Expired is how many sessions had expired, and were not pruned yet.
+	Expired int `json:"expired"`
 }
 
 // erase ends the sessions of a user and takes the user out of the events.
@@ -76,9 +92,12 @@ func erase(ctx context.Context, c *call) error {
 				" the command, it goes on from there", r.Count, out.Events+out.Acted, err)
 		}
 	}
-	left, err := i.List(ctx, c.user, sessionstore.Page{Max: 1})
-	if err == nil && len(left) > 0 {
-		err = errors.New("the user has logged in meanwhile: disable the account, and repeat")
+	if out.Expired, err = i.deleteExpired(ctx, c.user); err != nil {
+		return again(r, err)
+	}
+	live, expired, err := i.rowsOf(ctx, c.user)
+	if err == nil && live+expired > 0 {
+		err = errors.New("the user has logged in meanwhile: disable the account")
 	}
 	if err != nil {
 		return again(r, err)
@@ -90,6 +109,7 @@ func erase(ctx context.Context, c *call) error {
 	if err := c.printRevoked(i, r, nil); err != nil {
 		return err
 	}
+	_, _ = fmt.Fprintf(c.out, "expired sessions deleted: %d\n", out.Expired)
 	_, _ = fmt.Fprintf(c.out, "events that name nobody now: %d of the user, %d in which the"+
 		" user acted\n", out.Events, out.Acted)
 	_, _ = fmt.Fprintln(c.out, "left: the hash of the user id in the marks of revokes, for 400"+
@@ -107,26 +127,43 @@ func (c *call) mayErase(ctx context.Context, i *installation) error {
 	); err != nil {
 		return err
 	}
-	if all > 0 && !may && !c.keepEvents {
-		return fmt.Errorf("nothing erased: events name the user (%d), and role %s may not change"+
-			" them: run it as the owner, such as a member of it with"+
-			" PGOPTIONS='-c role=%s_owner', or with -keep-events",
-			all, printable(role), i.schemaName())
+	if !may && !c.keepEvents {
+		return fmt.Errorf("nothing erased: role %s may not change events (%d name the user): run"+
+			" it as the owner, such as a member of it with PGOPTIONS='-c role=%s_owner', or with"+
+			" -keep-events", printable(role), all, i.schemaName())
 	}
 	if c.yes {
 		return nil
 	}
-	const live = `SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
-		WHERE s.user_id OPERATOR(pg_catalog.=) $1::text`
-	var sessions int
-	if _, err := i.row(ctx, live, []any{c.user}, []any{&sessions}); err != nil {
+	live, expired, err := i.rowsOf(ctx, c.user)
+	if err != nil {
 		return err
 	}
 	if c.keepEvents {
 		all = 0
 	}
-	return misused{fmt.Errorf("nothing erased: sessions it would end: %d, events it would take the"+
-		" user out of: %d, in %s: add -yes", sessions, all, i.place())}
+	return misused{fmt.Errorf("nothing erased: sessions it would end: %d, expired ones it would"+
+		" delete: %d, events it would take the user out of: %d, in %s: add -yes",
+		live, expired, all, i.place())}
+}
+
+// rowsOf counts the sessions and pending logins of a user.
+func (i *installation) rowsOf(
+	ctx context.Context, userID string,
+) (live, expired int, err error) {
+	_, err = i.row(ctx, rowsOf, []any{userID}, []any{&live, &expired})
+	return live, expired, err
+}
+
+// deleteExpired deletes what the prune would delete, in batches.
+func (i *installation) deleteExpired(ctx context.Context, userID string) (n int, err error) {
+	for {
+		tag, err := i.pool.Exec(ctx, i.inSchema(deleteExpired), userID)
+		if err != nil || tag.RowsAffected() == 0 {
+			return n, err
+		}
+		n += int(tag.RowsAffected())
+	}
 }
 
 // blank takes a user out of the events, in batches.

@@ -45,7 +45,8 @@ Commands:
             and print the command that mends it
   export    print all that the database has of a user, as JSON: for a request for access
               -user USER
-  erase     end the sessions of a user, and take the user out of the events: for a request for erasure
+  erase     end the sessions of a user, delete the expired ones, and take the user out of the events: for a request
+            for erasure
               -user USER
               -yes             without it, only count
               -keep-events     leave the events as they are, for an audit
