@@ -479,7 +479,7 @@ const (
 	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, " +
 		"or set SESSION_COOKIE_SAMESITE=lax"
 	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; " +
-		"a Login is kept: see docs/guides/login.md"
+		"a Login is kept: see docs/guides/other-sites.md"
 )
 
 // logWithheld logs the remedy, once for links and once for forms. The caller

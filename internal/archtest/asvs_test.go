@@ -29,6 +29,7 @@ The words are ours: look up the id for those of the standard.
 | yours | by the application, with this API |
 | not met | the library has no answer |
 
+To run a test: ` + "`git grep -n 'func TestName'`" + ` finds its package, then [run one test](../../CONTRIBUTING.md#run-one-test).
 A test of "yours" shows that the API does its part, not that an application calls it.
 The notes below the table have the limits.
 [SECURITY.md](../../SECURITY.md) has the promises in full.
@@ -305,7 +306,7 @@ var asvs = []asvsChapter{{
 			"10.1.2", 2, "an answer belongs to the browser's request", yours,
 			"`NewKey`, `ServeWithheld`",
 			[]string{"TestServeWithheld", "ExampleServeWithheld"},
-			[]string{"[login.md](../guides/login.md) has both ways back, by GET and by POST."},
+			[]string{"[other-sites.md](../guides/other-sites.md) has both ways back; that by POST is let past the check of the origin."},
 		},
 		{
 			"10.2.1", 2, "state or PKCE stops forged answers", yours,

@@ -23,6 +23,9 @@ func TestAttacksNameTheirTests(t *testing.T) {
 			t.Errorf("attacks.md: no test plays %q", strings.TrimSpace(cells[1]))
 		}
 		for _, test := range tests {
+			if !strings.Contains(cells[3], "`"+test+"`") {
+				t.Errorf("attacks.md has %s without backticks", test)
+			}
 			if !strings.Contains(sources.String(), "func "+test+"(") {
 				t.Errorf("attacks.md names %s, which does not exist", test)
 			}
