@@ -68,8 +68,8 @@ func (m *migration) validate(ctx context.Context, unlisted bool) error {
 	for _, s := range states {
 		if !s.Applied {
 			mismatch.Differences = append(mismatch.Differences, fmt.Sprintf(
-				"table goose_db_version does not list %s, which was applied (%s)", s.Name,
-				m.command("baseline")))
+				"table goose_db_version does not list %s (%s; %s only if it was applied by another tool "+
+					"or the list was lost)", s.Name, m.command("up"), m.command("baseline")))
 		}
 	}
 	if len(mismatch.Differences) > 0 {

@@ -300,7 +300,8 @@ CREATE TABLE pgsession.locks (
 );
 
 COMMENT ON TABLE pgsession.locks IS
-    'None or all of 0 to 1023: row locks of logins with a limit of sessions, and of revokes on Citus';
+    'Row locks of logins with a limit of sessions, and of revokes on Citus; empty until one of them '
+    'needs it, then 1,024 rows';
 COMMENT ON COLUMN pgsession.locks.n IS 'The hash of the user ids that share the lock';
 
 -- What happened to sessions, where the application turns it on: one row per

@@ -232,7 +232,7 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a list of migrations without a row": {
 			`DELETE FROM pgsession.goose_db_version WHERE version_id = 1`,
-			[]string{"table goose_db_version does not list 00001_sessions.sql, which was applied (migrate baseline)"},
+			[]string{"table goose_db_version does not list 00001_sessions.sql (migrate up; migrate baseline only if it was applied by another tool or the list was lost)"},
 		},
 		"nothing where another tool migrates": {`DROP TABLE pgsession.goose_db_version`, nil},
 		"a trigger and a rule that keep rows from being deleted": {

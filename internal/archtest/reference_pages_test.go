@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,28 +108,37 @@ func valueOf(t *testing.T, dir string, e ast.Expr) constant.Value {
 
 const schemaText = "# Schema\n\n" +
 	"What the migrations make, by their comments; `\\d+` of psql shows the same.\n" +
+	"Beside it is `goose_db_version`, the list of migrations, which `migrate status` prints.\n" +
 	"Only the library writes to these tables; [roles](../operations/roles.md) says who may " +
 	"read them.\n" +
+	"`sessions_id_idx` stands beside the primary key, also on `id`: a hash index finds a row on " +
+	"fewer pages, and only a B-tree can be unique " +
+	"([ADR 1521](../adr/1521-rows-are-found-by-a-hash-index.md)).\n" +
 	"A test makes this page: " +
 	"`go test ./internal/archtest -run TestTheSchemaPage -write-schema`.\n"
 
+const typesOfColumns = `((?:bigint|smallint|integer|boolean|interval|timestamptz|uuid|bytea|` +
+	`text|inet|json|xid8)(?:\[\])?)`
+
 var (
 	createTable = regexp.MustCompile(`(?ms)^CREATE TABLE pgsession\.(\w+) \((.*?)^\)`)
-	columnOf    = regexp.MustCompile(
-		`(?m)^    (\w+) +((?:bigint|smallint|integer|boolean|interval|timestamptz|uuid|bytea|` +
-			`text|inet|json|xid8)(?:\[\])?)([^\n]*)$`)
-	commentOn = regexp.MustCompile(
+	columnOf    = regexp.MustCompile(`(?m)^    (\w+) +` + typesOfColumns + `([^\n]*)$`)
+	commentOn   = regexp.MustCompile(
 		`COMMENT ON (TABLE|COLUMN|VIEW|FUNCTION|PROCEDURE) pgsession\.([\w.]+)` +
 			`(?:\([^)]*\))? IS\s+((?:'(?:[^']|'')*'\s*)+);`)
-	literalSQL = regexp.MustCompile(`(?s)'((?:[^']|'')*)'`)
+	literalSQL  = regexp.MustCompile(`(?s)'((?:[^']|'')*)'`)
+	remarkSQL   = regexp.MustCompile(`(?m)^\s*--.*\n`)
+	createIndex = regexp.MustCompile(`(?ms)^CREATE ((?:UNIQUE )?)INDEX (?:CONCURRENTLY )?` +
+		`(?:IF NOT EXISTS )?(\w+)\s+ON pgsession\.(\w+)\s+(.*?);`)
+	alterTable = regexp.MustCompile(`(?ms)^ALTER TABLE pgsession\.(\w+)\s+(.*?);`)
+	addColumn  = regexp.MustCompile(`(?s)^ADD COLUMN (?:IF NOT EXISTS )?(\w+)\s+` +
+		typesOfColumns + `\b(.*)$`)
+	addConstraint = regexp.MustCompile(`(?s)^ADD CONSTRAINT (.*)$`)
 )
 
-func TestTheSchemaPage(t *testing.T) {
-	sql := ""
-	for _, name := range tracked(t, "db/migrations/*.sql") {
-		up, _, _ := strings.Cut(read(t, name), "-- +goose Down")
-		sql += up
-	}
+// schemaPage returns the page of the schema that these migrations make, and
+// what it can't read of them.
+func schemaPage(sql string) (page string, unread []string) {
 	comments, others := map[string]string{}, ""
 	for _, m := range commentOn.FindAllStringSubmatch(sql, -1) {
 		text := ""
@@ -140,28 +150,69 @@ func TestTheSchemaPage(t *testing.T) {
 			others += fmt.Sprintf("| %s | `%s` | %s |\n", kind, m[2], text)
 		}
 	}
-	text := schemaText
-	for _, table := range createTable.FindAllStringSubmatch(sql, -1) {
-		if comments[table[1]] == "" {
-			t.Errorf("table %s has no comment", table[1])
+	columns, parts := map[string]string{}, map[string]string{}
+	column := func(table string, m []string) {
+		null := "null"
+		if strings.Contains(m[3], "NOT NULL") || strings.Contains(m[3], "IDENTITY") {
+			null = ""
 		}
-		text += "\n## " + table[1] + "\n\n" +
-			strings.ReplaceAll(comments[table[1]], ". ", ".\n") + ".\n\n" +
-			"| column | type | null | comment |\n| --- | --- | --- | --- |\n"
-		columns := columnOf.FindAllStringSubmatch(table[2], -1)
-		if len(columns) == 0 {
-			t.Errorf("table %s has no columns", table[1])
+		columns[table] += fmt.Sprintf("| `%s` | %s | %s | %s |\n", m[1], m[2], null,
+			comments[table+"."+m[1]])
+	}
+	part := func(table, name, text string) {
+		text = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "pg_catalog.", "")
+		parts[table] += fmt.Sprintf("- `%s`: `%s`\n", name, strings.ReplaceAll(text, "( ", "("))
+	}
+	constraint := func(table, text string) {
+		name, what, _ := strings.Cut(strings.TrimSpace(text), " ")
+		part(table, name, strings.TrimSuffix(what, ","))
+	}
+	sql = remarkSQL.ReplaceAllString(sql, "")
+	tables := createTable.FindAllStringSubmatch(sql, -1)
+	for _, table := range tables {
+		for _, m := range columnOf.FindAllStringSubmatch(table[2], -1) {
+			column(table[1], m)
 		}
-		for _, column := range columns {
-			null := "null"
-			if strings.Contains(column[3], "NOT NULL") || strings.Contains(column[3], "IDENTITY") {
-				null = ""
-			}
-			text += fmt.Sprintf("| `%s` | %s | %s | %s |\n", column[1], column[2], null,
-				comments[table[1]+"."+column[1]])
+		for _, text := range strings.Split(table[2], "\n    CONSTRAINT ")[1:] {
+			constraint(table[1], text)
 		}
 	}
-	text += "\n## Views and routines\n\n| kind | name | comment |\n| --- | --- | --- |\n" + others
+	for _, m := range alterTable.FindAllStringSubmatch(sql, -1) {
+		if added := addColumn.FindStringSubmatch(m[2]); added != nil {
+			column(m[1], added)
+		} else if added := addConstraint.FindStringSubmatch(m[2]); added != nil {
+			constraint(m[1], added[1])
+		} else {
+			unread = append(unread, "ALTER TABLE "+m[1]+" "+m[2])
+		}
+	}
+	for _, m := range createIndex.FindAllStringSubmatch(sql, -1) {
+		part(m[3], m[2], m[1]+"INDEX "+m[4])
+	}
+	page = schemaText
+	for _, table := range tables {
+		if comments[table[1]] == "" || columns[table[1]] == "" {
+			unread = append(unread, "comment or columns of table "+table[1])
+		}
+		page += "\n## " + table[1] + "\n\n" +
+			strings.ReplaceAll(comments[table[1]], ". ", ".\n") + ".\n\n" +
+			"| column | type | null | comment |\n| --- | --- | --- | --- |\n" + columns[table[1]] +
+			"\n" + parts[table[1]]
+	}
+	return page + "\n## Views and routines\n\n| kind | name | comment |\n| --- | --- | --- |\n" +
+		others, unread
+}
+
+func TestTheSchemaPage(t *testing.T) {
+	sql := ""
+	for _, name := range tracked(t, "db/migrations/*.sql") {
+		up, _, _ := strings.Cut(read(t, name), "-- +goose Down")
+		sql += up
+	}
+	text, unread := schemaPage(sql)
+	if len(unread) > 0 {
+		t.Errorf("this test can't read %q", unread)
+	}
 	const name = "docs/reference/schema.md"
 	if *writeSchema {
 		if err := os.WriteFile(filepath.Join("..", "..", name), []byte(text), 0o644); err != nil {
@@ -170,5 +221,34 @@ func TestTheSchemaPage(t *testing.T) {
 	}
 	if read(t, name) != text {
 		t.Errorf("%s is not of the migrations: make it again with -write-schema", name)
+	}
+}
+
+// What a later migration adds to a table stands with the table.
+func TestTheSchemaPageHasLaterMigrations(t *testing.T) {
+	page, unread := schemaPage(`CREATE TABLE pgsession.a (
+    n bigint NOT NULL,
+
+    -- A remark.
+    CONSTRAINT a_pkey PRIMARY KEY (n)
+);
+COMMENT ON TABLE pgsession.a IS 'Letters';
+ALTER TABLE pgsession.a
+    ADD COLUMN later text;
+COMMENT ON COLUMN pgsession.a.later IS 'Came later';
+ALTER TABLE pgsession.a ADD CONSTRAINT a_later_check CHECK (
+    pg_catalog.octet_length(later) < 9);
+CREATE UNIQUE INDEX CONCURRENTLY a_later_idx ON pgsession.a (later);
+ALTER TABLE pgsession.a DROP COLUMN n;
+`)
+	if want := []string{"ALTER TABLE a DROP COLUMN n"}; !slices.Equal(unread, want) {
+		t.Errorf("unread: %q, want %q", unread, want)
+	}
+	const want = "\n## a\n\nLetters.\n\n| column | type | null | comment |\n" +
+		"| --- | --- | --- | --- |\n| `n` | bigint |  |  |\n| `later` | text | null | Came later |\n\n" +
+		"- `a_pkey`: `PRIMARY KEY (n)`\n- `a_later_check`: `CHECK (octet_length(later) < 9)`\n" +
+		"- `a_later_idx`: `UNIQUE INDEX (later)`\n"
+	if !strings.Contains(page, want) {
+		t.Errorf("the page is\n%s\nwithout\n%s", page, want)
 	}
 }

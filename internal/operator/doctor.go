@@ -111,7 +111,7 @@ func (p *patient) configuration() bool {
 	_, err = sessionstore.ConfigFrom(p.lookup)
 	for _, fault := range each(err) {
 		p.add("environment", note, "an application would not start with it: "+oneLine(fault),
-			"this command needs it not; look at the environment of the application")
+			"this command does not need it; look at the environment of the application")
 	}
 	if err == nil {
 		p.add("environment", fine, "an application can start with it", "")

@@ -49,7 +49,7 @@ func (r *report) markdown(w io.Writer) error {
 			o.dead, o.autovacuums, o.took.Round(100*time.Millisecond))
 	}
 
-	line("\n## The log, bytes for each operation\n")
+	line("\n## WAL, bytes for each operation\n")
 	line("| | touch | create | login | save | delete | prune | in all, MiB | for each request |")
 	line("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, o := range r.outcomes {
