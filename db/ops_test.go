@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/schema"
 )
 
 var routine = regexp.MustCompile(`(?s)CREATE \w+ (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`)
@@ -69,5 +70,17 @@ func TestSupportRunsTheStatementsOfTheLibrary(t *testing.T) {
 				t.Errorf("support.sql has another statement than %s", name)
 			}
 		}
+	}
+}
+
+// roles.sql refuses what validate refuses: both have one list of the functions
+// that an expression may call.
+func TestRolesKnowTheHarmlessFunctions(t *testing.T) {
+	text, err := db.Ops("roles", db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text, "'"+schema.HarmlessCalls+"'") {
+		t.Errorf("roles.sql must have the pattern %s", schema.HarmlessCalls)
 	}
 }

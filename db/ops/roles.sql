@@ -144,8 +144,31 @@ BEGIN
         CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0) AS i
         WHERE o.held_by IS DISTINCT FROM owner AND i.schema NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
             'pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid,
-            'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid
+            'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid,
+            CASE o.class WHEN 'pg_catalog.pg_rewrite'::regclass::oid THEN 'pg_catalog.pg_class'::regclass::oid END
         )
+        UNION ALL
+        -- Postgres records no dependency on a built-in function. query_to_xml and its
+        -- like run any text; an immutable function runs nothing. The list of names is
+        -- that of internal/schema.
+        SELECT DISTINCT pg_catalog.concat('function ', f.proname, ' that ', e.what, ' calls')
+        FROM (
+            SELECT pg_catalog.concat('a default of ', c.oid::regclass) AS what, c.relowner AS held_by, d.adbin::pg_catalog.text AS tree
+            FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT pg_catalog.concat('constraint ', k.conname), c.relowner, k.conbin::pg_catalog.text
+            FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid WHERE k.connamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT pg_catalog.concat(c.oid::regclass), c.relowner, w.ev_action::pg_catalog.text
+            FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT pg_catalog.concat('an argument of ', r.oid::regprocedure), r.proowner, r.proargdefaults::pg_catalog.text
+            FROM pg_catalog.pg_proc AS r WHERE r.pronamespace = 'pgsession'::regnamespace
+        ) AS e
+        CROSS JOIN LATERAL pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS m (ids)
+        JOIN pg_catalog.pg_proc AS f ON f.oid = m.ids[1]::oid
+        WHERE e.held_by <> owner AND f.pronamespace = 'pg_catalog'::regnamespace AND f.provolatile <> 'i'
+            AND f.proname::pg_catalog.text !~ '^(now|(timestamp|date|time|interval)[a-z_]*|[a-z]+_timestamp|gen_random_uuid|nextval|pg_current_xact_id|pg_(column|table|indexes|relation|total_relation)_size|pg_stat_get_[a-z_]+)$'
     ) AS p;
     IF object IS NOT NULL THEN
         RAISE EXCEPTION 'no migration of this version made it so: %', object

@@ -157,6 +157,33 @@ func TestValidateNames(t *testing.T) {
 				"column sessions.created_at uses function public.later(), must use a built-in one",
 			},
 		},
+		"a default that runs a text": {
+			`ALTER TABLE pgsession.marks ALTER revoked_at SET DEFAULT now()
+				+ octet_length(query_to_xml('SELECT 1', false, false, '')::text::bytea) * interval '0 s'`,
+			[]string{"column marks.revoked_at calls function query_to_xml, which no migration" +
+				" does (it may run any statement: make the object anew)"},
+		},
+		"an additional CHECK that runs a text": {
+			`ALTER TABLE pgsession.endings ADD CONSTRAINT odd CHECK (table_to_xml('pg_class', false, false, '') IS NOT NULL)`,
+			[]string{"constraint odd calls function table_to_xml, which no migration does" +
+				" (it may run any statement: make the object anew)"},
+		},
+		"an additional CHECK that binds another role's function": {
+			`CREATE FUNCTION public.look(bytea) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+			 ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK (public.look(key))`,
+			[]string{"constraint odd uses function public.look(bytea), must use a built-in one"},
+		},
+		"a view that reads another role's": {
+			`CREATE VIEW public.odd AS SELECT 'x'::text AS state, 1::bigint AS sessions;
+			 CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT o.state, o.sessions FROM public.odd AS o`,
+			[]string{"view sessions_by_state uses view public.odd, must use a built-in one"},
+		},
+		"a view that runs a text": {
+			`CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT 'x'::text AS state,
+				octet_length(query_to_xml('SELECT 1', false, false, '')::text)::bigint AS sessions`,
+			[]string{"view sessions_by_state calls function query_to_xml, which no migration does" +
+				" (it may run any statement: make the object anew)"},
+		},
 		"an index that binds another role's function": {
 			`CREATE FUNCTION public.old(timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 			 DROP INDEX pgsession.sessions_expires_at_idx;

@@ -179,6 +179,31 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			"ALTER TABLE pgsession.sessions DROP CONSTRAINT odd",
 		},
 		{
+			`ALTER TABLE pgsession.marks ALTER revoked_at SET DEFAULT now()
+				+ octet_length(query_to_xml('SELECT 1', false, false, '')::text::bytea) * interval '0 s'`,
+			"function query_to_xml that a default of pgsession.marks calls", "",
+		},
+		{
+			"ALTER TABLE pgsession.prune_state ADD CONSTRAINT odd CHECK (query_to_xml('SELECT 1', false, false, '') IS NOT NULL)",
+			"function query_to_xml that constraint odd calls",
+			"ALTER TABLE pgsession.prune_state DROP CONSTRAINT odd",
+		},
+		{
+			`CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT 'x'::text AS state,
+				octet_length(query_to_xml('SELECT 1', false, false, '')::text)::bigint AS sessions`,
+			"function query_to_xml that pgsession.sessions_by_state calls", "",
+		},
+		{
+			`CREATE VIEW public.odd AS SELECT 'x'::text AS state, 1::bigint AS sessions;
+				CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT o.state, o.sessions FROM public.odd AS o`,
+			"view public.odd that pgsession.sessions_by_state uses", "",
+		},
+		{
+			`CREATE OR REPLACE PROCEDURE pgsession.prune(IN max_rows bigint DEFAULT octet_length(query_to_xml('SELECT 1', false, false, '')::text),
+				IN max_seconds bigint DEFAULT 1, IN batch_rows bigint DEFAULT 1, INOUT deleted bigint DEFAULT 0) LANGUAGE plpgsql AS 'BEGIN END'`,
+			"function query_to_xml that an argument of pgsession.prune", "",
+		},
+		{
 			"CREATE TABLE public.more () INHERITS (pgsession.sessions)",
 			"table public.more that inherits from pgsession.sessions", "DROP TABLE public.more",
 		},
