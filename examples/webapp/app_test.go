@@ -21,6 +21,7 @@ type site struct {
 	url      string
 	store    *fault.Store
 	sessions *sessionstore.Manager
+	app      *app
 }
 
 func newSite(t *testing.T) *site {
@@ -36,14 +37,15 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(newApp(sessions, nil, cfg).handler())
+	app := newApp(sessions, nil, cfg)
+	server := httptest.NewServer(app.handler())
 	t.Cleanup(func() {
 		server.Close()
 		if err := sessions.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &site{url: server.URL, store: s, sessions: sessions}
+	return &site{url: server.URL, store: s, sessions: sessions, app: app}
 }
 
 // visitor is a browser with cookies of its own.

@@ -21,6 +21,7 @@ type chart struct {
 	Now   string
 	Top   string // at the upper edge
 	Empty string // what the chart will show, if there is nothing to draw
+	Known bool   // false until there are the samples that a value needs
 	Path  string // empty if no value is known, or if all are 0
 }
 
@@ -39,7 +40,7 @@ func shareOf(title, empty string, values []float64) chart {
 }
 
 func drawn(c chart, values []float64, top float64) chart {
-	c.Now, c.Top = "–", number(top)
+	c.Now, c.Top, c.Known = "–", number(top), len(values) > 0
 	known := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	if len(known) == 0 {
 		return c

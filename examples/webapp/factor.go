@@ -43,7 +43,7 @@ const (
 func (r codeResult) problem() string {
 	switch r {
 	case codeWrong:
-		return "That is not the code of now. Each code works once."
+		return "That is not the current code. Each code works once."
 	case codeRefused:
 		return "Too many codes were wrong. Try again in ten minutes."
 	case codeOfNone:

@@ -85,6 +85,9 @@ func TestChartsOfLittle(t *testing.T) {
 				strings.Contains(c.Path, "Inf") {
 				t.Errorf("%v: %+v", values, c)
 			}
+			if known := len(values) > 0; c.Known != known {
+				t.Errorf("%v: known %t", values, c.Known)
+			}
 			if nothing := len(values) < 3; nothing != (c.Path == "") {
 				t.Errorf("%v: path %q", values, c.Path)
 			}

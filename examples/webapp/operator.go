@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -45,7 +46,7 @@ func (a *app) charts(h sessionstore.Health) []chart {
 	charts := []chart{
 		lineOf("Sessions that are alive", "", "The first value that a visitor stores begins one.",
 			x.values(func(s sample) float64 { return s.active })),
-		lineOf("Requests with a session", "/s", "Open a page, and it counts here.",
+		lineOf("Requests with a session", "/s", "A page that uses the session counts here.",
 			x.rates(func(s sample) float64 { return s.requests })),
 	}
 	if a.users != nil {
@@ -70,11 +71,20 @@ func (a *app) charts(h sessionstore.Health) []chart {
 		func(s sample) float64 { return s.ended })
 	perMinute("Cookies refused", "Forged and outdated cookies count here.",
 		func(s sample) float64 { return s.refused })
-	perMinute("Prune runs, by any instance", "The prune runs every quarter of an hour.",
+	perMinute("Prune runs, by any instance", a.pruneWords(),
 		func(s sample) float64 { return s.prunes })
 	perMinute("Pruned here", "Expired sessions that this process deletes count here.",
 		func(s sample) float64 { return s.pruned })
 	return charts
+}
+
+// pruneWords says when this process prunes.
+func (a *app) pruneWords() string {
+	if a.cfg.DisablePrune {
+		return "This process does not prune."
+	}
+	const byDefault = 15 * time.Minute // of the library
+	return "This process prunes every " + words(cmp.Or(a.cfg.PruneInterval, byDefault)) + "."
 }
 
 func (a *app) facts(h sessionstore.Health) (facts []fact) {

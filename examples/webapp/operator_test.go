@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -37,7 +38,25 @@ func TestChartsOfWhatThereIs(t *testing.T) {
 // Without anything to draw, a chart says what it will show, and there is a way
 // back.
 func TestTheOperatorsPageIsNeverEmpty(t *testing.T) {
-	v := newSite(t).visitor(t)
-	v.get("/operator").wants(t, http.StatusOK, "None in 3 minutes. Log in, and it counts here.",
+	s := newSite(t)
+	v := s.visitor(t)
+	v.get("/operator").wants(t, http.StatusOK, "Not known yet. Log in, and it counts here.",
 		"None yet. Each kind gets a line", `<a href="/">Back to the demo</a>`)
+	for range 2 { // a rate needs two
+		s.app.history.add(s.app.sample(t.Context()))
+	}
+	v.get("/operator").wants(t, http.StatusOK, "None in 3 minutes. Log in, and it counts here.")
+}
+
+// The page names the interval that is set.
+func TestWhenThePruneRuns(t *testing.T) {
+	for want, cfg := range map[string]sessionstore.Config{
+		"This process prunes every 15 minutes.": {},
+		"This process prunes every 2 hours.":    {PruneInterval: 2 * time.Hour},
+		"This process does not prune.":          {DisablePrune: true},
+	} {
+		if got := (&app{cfg: cfg}).pruneWords(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

@@ -90,7 +90,7 @@ func TestLoginWithASecondFactor(t *testing.T) {
 		}
 	}
 	page := here.want("GET /devices", http.StatusOK, "").body
-	wantSaid(t, page, "code missing", "login began", "with a password</span>",
+	wantSaid(t, page, "waiting for the code", "login began", "with a password</span>",
 		"with a password and a code (level 2)")
 
 	pending := *there
@@ -99,7 +99,7 @@ func TestLoginWithASecondFactor(t *testing.T) {
 	there.want("GET /api/me", http.StatusOK, "alice")
 	pending.want("GET /api/me", http.StatusUnauthorized, "")
 	page = there.want("GET /devices", http.StatusOK, "").body
-	if strings.Contains(page, "code missing") ||
+	if strings.Contains(page, "waiting for the code") ||
 		strings.Count(page, "with a password and a code (level 2)") != 2 {
 		t.Errorf("after the code:\n%s", page)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Code returns the code of now for a secret, by RFC 6238. It shares nothing
+// Code returns the current code for a secret, by RFC 6238. It shares nothing
 // with the demo.
 func Code(t testing.TB, secret string) string {
 	t.Helper()
