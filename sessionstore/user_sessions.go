@@ -199,7 +199,7 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of
 // the password. If this session's cookie may be in other hands, call
-// [Session.Login] and [Session.Save] before: with the old token a thief could
+// [Session.StepUp] and [Session.Save] before: with the old token a thief could
 // get a new one after the revoke. A pending [Session.Login] counts. Without a
 // user it ends no session. It returns the errors of [Manager.Revoke], and
 // [ErrRequestEnded] after the request.
