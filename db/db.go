@@ -73,9 +73,9 @@ type Options struct {
 	// later statements on the table wait. Defaults to 3 s; at least 1 ms.
 	LockTimeout time.Duration
 
-	// Logger gets a line for each migration that was applied or undone, and a
-	// warning every ten seconds while another process migrates. Nil means no
-	// lines.
+	// Logger gets a line for each migration that was applied or undone, a
+	// warning every ten seconds while another process migrates, and one of what
+	// Validate could not compare. Nil means no lines.
 	Logger *slog.Logger
 }
 

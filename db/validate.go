@@ -33,6 +33,9 @@ type Mismatch = schema.Mismatch
 // it calls, not its text: versions of Postgres print an expression differently,
 // and an administrator may want another limit.
 //
+// A role that may not read the version table compares neither that nor the
+// bodies of functions, which [Options.Logger] is told.
+//
 // Validate checks more than an application does when it starts, such as the
 // procedure that a pg_cron job calls.
 func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
@@ -54,6 +57,11 @@ func (m *migration) validate(ctx context.Context, unlisted bool) error {
 	// read the version table it is unknown whether there is one.
 	states, err := m.states(ctx)
 	known := err == nil && checkKnown(states) == nil
+	if err != nil {
+		m.logger.WarnContext(ctx, "the bodies of functions and the list of migrations were not"+
+			" compared: validate as the owner of the schema", "schema", m.schema,
+			"error", m.explain(ctx, err))
+	}
 	err = m.read(ctx, func(tx pgx.Tx) error {
 		err := schema.CheckAll(ctx, tx, m.schema)
 		if known {

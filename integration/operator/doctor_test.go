@@ -126,3 +126,61 @@ func TestDoctorLooksAtRedis(t *testing.T) {
 	wantFinding(t, examine(t, s.env), "redis", "wrong", "refused", "Postgres serves")
 	s.env.run(t, "doctor").wantNoSecret(t, key, redis.URL)
 }
+
+// A schema that is complete fails all the same behind what others have made.
+func TestDoctorFindsObstacles(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin := pgtest.Pool(t, s.url)
+	for _, f := range examine(t, s.env) {
+		if f.Check == "obstacles" {
+			t.Errorf("a good installation: %+v", f)
+		}
+	}
+	owner := pgtest.One[string](t, admin, `SELECT pg_get_userbyid(relowner)::text FROM pg_class
+		WHERE oid = 'pgsession.sessions'::regclass`)
+	pgtest.Exec(t, admin, `
+		CREATE TABLE public.carts (session bytea REFERENCES pgsession.sessions);
+		CREATE TABLE public.seen (session bytea REFERENCES pgsession.sessions ON DELETE CASCADE);
+		ALTER TABLE pgsession.sessions ADD CONSTRAINT never CHECK (false) NOT VALID;
+		ALTER TABLE pgsession.sessions ADD CONSTRAINT mine CHECK (version < 1000000);
+		ALTER FUNCTION pgsession.prune_batch(integer) OWNER TO `+s.roles.App+`;
+		REVOKE DELETE ON pgsession.sessions FROM `+owner)
+	found := examine(t, s.env)
+	const check = "obstacles"
+	wantFinding(t, found, check, "wrong", "foreign key carts_session_fkey of table",
+		"DROP CONSTRAINT carts_session_fkey")
+	wantFinding(t, found, check, "wrong", "constraint never of table sessions",
+		"ALTER TABLE pgsession.sessions DROP CONSTRAINT never")
+	wantFinding(t, found, check, "note", "constraint mine of table sessions", "unless you know it")
+	wantFinding(t, found, check, "wrong", "lacks DELETE",
+		"GRANT ALL ON pgsession.sessions TO "+owner)
+	wantFinding(t, found, check, "wrong", "owns prune_batch", "ALTER ROUTINE")
+	for _, f := range found {
+		if strings.Contains(f.Detail, "seen_session_fkey") {
+			t.Errorf("a foreign key that deletes: %+v", f)
+		}
+	}
+}
+
+// The doctor has the path of an application, and says what it did not look at.
+func TestDoctorHasThePathOfTheRole(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin := pgtest.Pool(t, s.url)
+	wantFinding(t, examine(t, s.env), "schema", "note", "bodies of functions were not compared",
+		"as the owner")
+	for _, f := range examine(t, environment{"DATABASE_URL": s.url}) {
+		if f.Check == "schema" {
+			t.Errorf("the owner sees all: %+v", f)
+		}
+	}
+	database := pgtest.One[string](t, admin, "SELECT quote_ident(current_database())")
+	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" IN DATABASE "+database+
+		" SET search_path = public, pg_catalog")
+	wantFinding(t, examine(t, s.env), "rights", "wrong", "search_path", "put it first")
+	s.env.run(t, "migrate", "validate").wants(t, 0, `^the schema is what`,
+		`bodies of functions .* not compared.*PGOPTIONS`)
+	environment{"DATABASE_URL": s.url}.run(t, "migrate", "validate").wants(t, 0,
+		`^the schema is what`, "")
+}

@@ -234,17 +234,39 @@ func (p *patient) shape(ctx context.Context) bool {
 	default:
 		p.addError(check, err, "")
 	}
+	p.unseen(ctx)
 	var there bool
 	err = p.pool.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1::text) IS NOT NULL",
 		p.schema+".sessions").Scan(&there)
 	return err == nil && there
 }
 
+// unseen reports what the comparison of the schema has left out.
+func (p *patient) unseen(ctx context.Context) {
+	const check, left = "schema", "the bodies of functions were not compared: "
+	states, err := db.Status(ctx, p.pool, db.Options{Schema: p.schema})
+	if err != nil {
+		p.add(check, note, "the list of migrations and "+left+oneLine(err),
+			"run it again as the owner of the schema")
+		return
+	}
+	for _, s := range states {
+		if s.Name == "" {
+			p.add(check, note, left+"a newer version of pgsession has migrated",
+				"run the doctor of that version")
+			return
+		}
+	}
+}
+
 // role checks what the role of DATABASE_URL may do. It is that of the
 // application, or a member of it.
 func (p *patient) role(ctx context.Context) {
 	const check = "rights"
-	err := schema.CheckRole(ctx, p.pool, p.schema)
+	err := schema.CheckPath(ctx, p.pool)
+	if err == nil {
+		err = schema.CheckRole(ctx, p.pool, p.schema)
+	}
 	var unfit *schema.Unfit
 	switch {
 	case err == nil:

@@ -86,6 +86,7 @@ func (p *patient) examine(ctx context.Context) {
 	p.settings(ctx)
 	if p.shape(ctx) {
 		p.role(ctx)
+		p.obstacles(ctx)
 		p.alarms(ctx)
 	}
 	p.replication(ctx)
