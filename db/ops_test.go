@@ -52,8 +52,9 @@ func TestSupportRunsTheStatementsOfTheLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, names := range map[string]string{
-		"mark":    "MarkAdd",
-		"owner":   "OwnerRevoke OwnerRevokeHandle AllFind AllRevokeFound AllRevoke",
+		"mark": "MarkAdd",
+		"owner": "OwnerFind OwnerRevokeFound OwnerRevoke OwnerRevokeHandle " +
+			"AllFind AllRevokeFound AllRevoke",
 		"session": "SessionDelete",
 	} {
 		code, err := os.ReadFile("../internal/gen/" + file + ".sql.go")

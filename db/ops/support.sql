@@ -14,14 +14,14 @@
 --
 -- A revoke does what the library does, by the same statements: it adds a mark, which refuses the logins that are under
 -- way, commits, and ends the sessions in batches. CALL it alone, outside of a transaction, and again after an error: it goes
--- on from there. Each is an event, with the role that logged in as its actor.
+-- on from there. Each is an event before the first session ends, with the role that logged in as its actor.
 --
 -- Redis learns nothing of it. An instance that has a cache may serve a session for its freshness, its grace and 250 ms
 -- after it has ended; `pgsession revoke` tells Redis about one session, or all of a user.
 --
 -- The roles: pgsession_support reads sessions and logged_in and ends sessions, pgsession_auditor reads events. Both log in,
 -- and have no password until you give them one. The application has no right here. No data of a session can be read, and
--- no id.
+-- no id: a routine that takes or returns one is for the owner alone.
 --
 -- Run it after roles.sql, as a superuser, or as a member of pgsession_owner with CREATEROLE that may CREATE in the
 -- database. It can be run again. `DROP SCHEMA pgsession_support CASCADE` undoes it; `migrate down` needs that first. With
@@ -104,10 +104,11 @@ FROM pgsession.events AS v;
 COMMENT ON VIEW pgsession_support.events IS
     'What happened to sessions, where SESSION_RECORD_EVENTS is true, and each revoke by SQL: see docs/guides/events.md';
 
--- The statements of the library, letter by letter; a test compares them. Each
--- runs with the rights of the owner of the tables.
+-- The statements of the library, letter by letter; a test compares them. They
+-- run as their caller, and only the owner may call them: they take and return
+-- ids, and record no event.
 CREATE FUNCTION pgsession_support.mark_add(bytea, bytea) RETURNS timestamptz
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 WITH added AS (
     INSERT INTO pgsession.marks (id, key) VALUES ($1, $2)
@@ -121,9 +122,44 @@ SELECT
     )::timestamptz AS revoked_at
 $$;
 
+CREATE FUNCTION pgsession_support.owner_find(text, bytea[], bytea, bytea, timestamptz, integer) RETURNS SETOF bytea
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT f.id FROM (
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.pending_user_id = $1::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.tags OPERATOR(pg_catalog.&&) $2::bytea[]
+    OFFSET 0
+) AS f
+WHERE f.id > $3::bytea AND f.id <> $4::bytea
+    AND f.created_at <= $5::timestamptz
+ORDER BY f.id
+LIMIT $6::integer
+$$;
+
+CREATE FUNCTION pgsession_support.owner_revoke_found(bytea[], text, bytea[]) RETURNS SETOF bytea
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
+        AND (s.user_id = $2::text OR s.pending_user_id = $2::text
+            OR s.tags OPERATOR(pg_catalog.&&) $3::bytea[]) IS TRUE
+        AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+$$;
+
 CREATE FUNCTION pgsession_support.owner_revoke(text, text, bytea[], bytea, timestamptz, integer)
 RETURNS TABLE (seen bytea, ids bytea[], waited text)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 WITH bound AS MATERIALIZED (
     SELECT CASE WHEN $1::text <> ''::text
@@ -166,7 +202,7 @@ SELECT
 $$;
 
 CREATE FUNCTION pgsession_support.owner_revoke_handle(text, bytea, bytea) RETURNS SETOF bytea
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
@@ -193,7 +229,7 @@ SELECT gone.id FROM gone
 $$;
 
 CREATE FUNCTION pgsession_support.session_delete(bytea, boolean) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 WITH gone AS (
     DELETE FROM pgsession.sessions AS d WHERE d.id = $1::bytea RETURNING d.id
@@ -206,7 +242,7 @@ SELECT pg_catalog.count(*) FROM gone
 $$;
 
 CREATE FUNCTION pgsession_support.all_find(bytea, timestamptz, integer) RETURNS SETOF bytea
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.id FROM pgsession.sessions AS s
 WHERE s.id > $1::bytea AND s.created_at <= $2::timestamptz
@@ -215,7 +251,7 @@ LIMIT $3::integer
 $$;
 
 CREATE FUNCTION pgsession_support.all_revoke_found(bytea[]) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     deleted bigint;
@@ -234,7 +270,7 @@ $$;
 
 CREATE FUNCTION pgsession_support.all_revoke(text, timestamptz)
 RETURNS TABLE (seen bytea, revoked bigint, waited text)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 WITH bound AS MATERIALIZED (
     SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS lock_timeout
@@ -261,23 +297,45 @@ SELECT
     ), ''::text)::text AS waited
 $$;
 
--- begin_revoke adds the mark and the event with which a revoke of many begins.
--- It returns until when a session began that the revoke ends. The key of a mark
--- is a hash over purpose and value, each after its length.
-CREATE FUNCTION pgsession_support.begin_revoke(why text, who text) RETURNS timestamptz
+-- A revoke of many that is under way, of the connection that began it.
+CREATE UNLOGGED TABLE pgsession_support.underway (
+    pid     integer     NOT NULL PRIMARY KEY DEFAULT pg_catalog.pg_backend_pid(),
+    why     text        NOT NULL,
+    user_id text, -- NULL: of all users and visitors
+    until   timestamptz NOT NULL, -- it ends no session that began later
+    marked  timestamptz NOT NULL,
+    after   bytea       DEFAULT '', -- NULL: all were looked at
+    stuck   boolean     NOT NULL DEFAULT false, -- one was seen, and not deleted
+    ended   bigint      NOT NULL DEFAULT 0
+);
+
+-- begin_revoke adds the mark and the event with which a revoke of many begins:
+-- of a user, of those that began before a time, or of all. The key of a mark is
+-- a hash over purpose and value, each after its length.
+CREATE FUNCTION pgsession_support.begin_revoke(why text, who text, before timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    purpose bytea := CASE WHEN why = 'user' THEN 'user'::bytea ELSE 'all'::bytea END;
-    value   bytea := ''::bytea;
+    purpose bytea := 'all';
+    value   bytea := '';
+    until   timestamptz := 'infinity';
     marked  timestamptz;
 BEGIN
     IF why = 'user' THEN
+        purpose := 'user';
         value := pg_catalog.convert_to(who, 'UTF8');
         IF who IS NULL OR pg_catalog.octet_length(value) NOT BETWEEN 1 AND 256 THEN
             RAISE EXCEPTION 'no session can have this user id: it has 1 to 256 bytes'
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the id that the application passes to Login.';
         END IF;
+    ELSIF why = 'before' THEN
+        IF before IS NULL OR NOT pg_catalog.isfinite(before) OR before > pg_catalog.now() THEN
+            RAISE EXCEPTION 'the time must be in the past'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'For all sessions CALL revoke_all.';
+        END IF;
+        until := before - interval '1 microsecond';
+    ELSIF why IS DISTINCT FROM 'all' THEN
+        RAISE EXCEPTION 'a revoke is of a user, before, or all' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     marked := pgsession_support.mark_add(
         pg_catalog.uuid_send(pg_catalog.gen_random_uuid()),
@@ -288,106 +346,107 @@ BEGIN
     );
     INSERT INTO pgsession.events (kind, user_id, reason, actor)
     VALUES ('sessions revoked', CASE WHEN why = 'user' THEN who END, why, session_user);
-    RETURN marked + interval '250 milliseconds';
+    -- Those of connections that failed or are gone.
+    DELETE FROM pgsession_support.underway AS u
+    WHERE u.pid = pg_catalog.pg_backend_pid() OR u.pid NOT IN (SELECT a.pid FROM pg_catalog.pg_stat_activity AS a);
+    INSERT INTO pgsession_support.underway (why, user_id, until, marked)
+    VALUES (why, CASE WHEN why = 'user' THEN who END, until, marked);
 END
 $$;
 
-CREATE FUNCTION pgsession_support.end_revoke(why text, who text, ended bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- step ends a batch of the revoke that this connection has begun, as the library
+-- does. First it looks at all sessions and skips those that are locked. Then it
+-- waits for those that are left and began no later than the mark: a session
+-- whose created_at is ahead of the clock is found by the first.
+CREATE FUNCTION pgsession_support.step(OUT ended bigint, OUT done boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO pgsession.events (kind, user_id, reason, actor, count)
-    VALUES ('sessions revoked', who, why, session_user, ended)
+DECLARE
+    u   pgsession_support.underway;
+    ids bytea[];
+    saw bytea;
+    n   bigint := 0;
+BEGIN
+    SELECT * INTO u FROM pgsession_support.underway AS w WHERE w.pid = pg_catalog.pg_backend_pid() FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no revoke is under way: CALL one' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    done := false;
+    IF u.after IS NOT NULL THEN
+        IF u.why = 'user' THEN
+            ids := ARRAY(SELECT pgsession_support.owner_find(u.user_id, NULL, u.after, '', u.until, 1000));
+            SELECT pg_catalog.count(*) INTO n FROM pgsession_support.owner_revoke_found(ids, u.user_id, NULL);
+        ELSE
+            ids := ARRAY(SELECT pgsession_support.all_find(u.after, u.until, 1000));
+            n := pgsession_support.all_revoke_found(ids);
+        END IF;
+        u.after := ids[pg_catalog.cardinality(ids)];
+        IF u.after IS NULL THEN
+            u.until := least(u.until, u.marked + interval '250 milliseconds');
+        END IF;
+    ELSE
+        BEGIN
+            IF u.why = 'user' THEN
+                SELECT o.seen, pg_catalog.cardinality(o.ids) INTO saw, n
+                FROM pgsession_support.owner_revoke('10000', u.user_id, NULL, '', u.until, 1000) AS o;
+            ELSE
+                SELECT o.seen, o.revoked INTO saw, n FROM pgsession_support.all_revoke('10000', u.until) AS o;
+            END IF;
+        EXCEPTION WHEN lock_not_available OR query_canceled THEN
+            RAISE EXCEPTION '% sessions ended, then: %', u.ended, SQLERRM
+                USING ERRCODE = SQLSTATE, HINT = 'pg_stat_activity and pg_blocking_pids show who holds a row. End that, and CALL again.';
+        END;
+        done := saw = '';
+        -- A session that got a new token meanwhile is seen once, and not deleted.
+        IF NOT done AND n = 0 AND u.stuck THEN
+            RAISE EXCEPTION '% sessions ended, then a rule or a trigger kept one', u.ended;
+        END IF;
+        u.stuck := n = 0;
+    END IF;
+    ended := u.ended + n;
+    IF done THEN
+        DELETE FROM pgsession_support.underway AS w WHERE w.pid = u.pid;
+        INSERT INTO pgsession.events (kind, user_id, reason, actor, count)
+        VALUES ('sessions revoked', u.user_id, u.why, session_user, ended);
+        RETURN;
+    END IF;
+    UPDATE pgsession_support.underway AS w
+    SET until = u.until, after = u.after, stuck = u.stuck, ended = step.ended
+    WHERE w.pid = u.pid;
+    IF n > 0 THEN
+        RAISE NOTICE '% sessions ended so far', ended;
+    END IF;
+END
 $$;
 
--- A procedure that ends many commits after each batch, so it may neither be
--- SECURITY DEFINER nor have a SET clause. It runs with its caller's search_path,
--- and names the schema of each function and operator.
+-- run_revoke ends many, and commits after each batch. So it and the procedures
+-- that call it may neither be SECURITY DEFINER nor have a SET clause: they run
+-- with the rights and the search_path of their caller. Their types are keywords,
+-- and they use no operator. What they call begins a revoke that is recorded, or
+-- continues it, so a direct call does no more.
+CREATE PROCEDURE pgsession_support.run_revoke(why text, who text, before timestamptz, INOUT ended bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    done boolean;
+BEGIN
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    PERFORM pgsession_support.begin_revoke(why, who, before);
+    LOOP
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        SELECT s.ended, s.done INTO ended, done FROM pgsession_support.step() AS s;
+        EXIT WHEN done;
+    END LOOP;
+END
+$$;
+
 CREATE PROCEDURE pgsession_support.revoke_user(user_id text, INOUT ended bigint DEFAULT 0)
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    until timestamp with time zone;
-    r     record;
-    stuck boolean := false;
 BEGIN
-    ended := 0;
-    COMMIT;
-    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    until := pgsession_support.begin_revoke('user', user_id);
-    LOOP
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-        BEGIN
-            SELECT o.seen, pg_catalog.cardinality(o.ids) AS n INTO r
-            FROM pgsession_support.owner_revoke('10000', user_id, NULL, '', until, 1000) AS o;
-        EXCEPTION WHEN lock_not_available OR query_canceled THEN
-            RAISE EXCEPTION '% sessions ended, then: %', ended, SQLERRM
-                USING ERRCODE = SQLSTATE, HINT = 'pg_stat_activity and pg_blocking_pids show who holds a row of the user. End that, and CALL again.';
-        END;
-        ended := ended OPERATOR(pg_catalog.+) r.n;
-        EXIT WHEN pg_catalog.octet_length(r.seen) OPERATOR(pg_catalog.=) 0;
-        -- A session that got a new token meanwhile is seen once, and not deleted.
-        IF r.n OPERATOR(pg_catalog.>) 0 THEN
-            RAISE NOTICE '% sessions ended so far', ended;
-            stuck := false;
-        ELSIF stuck THEN
-            RAISE EXCEPTION '% sessions ended, then a rule or a trigger kept one', ended;
-        ELSE
-            stuck := true;
-        END IF;
-    END LOOP;
-    PERFORM pgsession_support.end_revoke('user', user_id, ended);
-END
-$$;
-
--- revoke_many ends the sessions that began before a time.
-CREATE PROCEDURE pgsession_support.revoke_many(why text, before timestamptz, INOUT ended bigint)
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    until timestamp with time zone;
-    after pg_catalog.bytea := '';
-    ids   pg_catalog.bytea[];
-    r     record;
-    stuck boolean := false;
-BEGIN
-    ended := 0;
-    COMMIT;
-    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    until := least(
-        before OPERATOR(pg_catalog.-) interval '1 microsecond', pgsession_support.begin_revoke(why, NULL)
-    );
-    LOOP
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-        SELECT pg_catalog.array_agg(f.id ORDER BY f.id) INTO ids
-        FROM pgsession_support.all_find(after, until, 1000) AS f(id);
-        EXIT WHEN ids IS NULL;
-        after := ids[pg_catalog.cardinality(ids)];
-        ended := ended OPERATOR(pg_catalog.+) pgsession_support.all_revoke_found(ids);
-        RAISE NOTICE '% sessions ended so far', ended;
-    END LOOP;
-    -- Those that were locked, or got a new token meanwhile.
-    LOOP
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-        BEGIN
-            SELECT o.seen, o.revoked AS n INTO r FROM pgsession_support.all_revoke('10000', until) AS o;
-        EXCEPTION WHEN lock_not_available OR query_canceled THEN
-            RAISE EXCEPTION '% sessions ended, then: %', ended, SQLERRM
-                USING ERRCODE = SQLSTATE, HINT = 'pg_stat_activity and pg_blocking_pids show who holds a row. End that, and CALL again.';
-        END;
-        ended := ended OPERATOR(pg_catalog.+) r.n;
-        EXIT WHEN pg_catalog.octet_length(r.seen) OPERATOR(pg_catalog.=) 0;
-        IF r.n OPERATOR(pg_catalog.>) 0 THEN
-            stuck := false;
-        ELSIF stuck THEN
-            RAISE EXCEPTION '% sessions ended, then a rule or a trigger kept one', ended;
-        ELSE
-            stuck := true;
-        END IF;
-    END LOOP;
-    PERFORM pgsession_support.end_revoke(why, NULL, ended);
+    CALL pgsession_support.run_revoke('user', user_id, NULL, ended);
 END
 $$;
 
@@ -395,11 +454,7 @@ CREATE PROCEDURE pgsession_support.revoke_before(at timestamptz, INOUT ended big
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    IF at IS NULL OR NOT pg_catalog.isfinite(at) OR at OPERATOR(pg_catalog.>) pg_catalog.now() THEN
-        RAISE EXCEPTION 'the time must be in the past'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'For all sessions CALL revoke_all.';
-    END IF;
-    CALL pgsession_support.revoke_many('before', at, ended);
+    CALL pgsession_support.run_revoke('before', NULL, at, ended);
 END
 $$;
 
@@ -407,7 +462,7 @@ CREATE PROCEDURE pgsession_support.revoke_all(INOUT ended bigint DEFAULT 0)
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    CALL pgsession_support.revoke_many('all', 'infinity', ended);
+    CALL pgsession_support.run_revoke('all', NULL, NULL, ended);
 END
 $$;
 
@@ -439,7 +494,7 @@ BEGIN
         SELECT pg_catalog.count(*) INTO ended
         FROM pgsession_support.owner_revoke_handle(whose, pg_catalog.decode('706773657373696f6e2068616e646c6520763100', 'hex'), half);
     END IF;
-    IF ended > 0 AND whose IS NOT NULL THEN
+    IF ended > 0 THEN
         INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor)
         VALUES ('sessions revoked', whose, handle, login, 'handle', session_user);
     END IF;
@@ -450,7 +505,11 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA pgsession_support FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA pgsession_support FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgsession_support TO pgsession_support, pgsession_auditor;
 GRANT SELECT ON pgsession_support.sessions, pgsession_support.logged_in TO pgsession_support;
-GRANT EXECUTE ON ALL ROUTINES IN SCHEMA pgsession_support TO pgsession_support;
+GRANT EXECUTE ON PROCEDURE
+    pgsession_support.revoke_user(text, bigint), pgsession_support.revoke_before(timestamptz, bigint), pgsession_support.revoke_all(bigint),
+    pgsession_support.revoke_handle(text, bigint), pgsession_support.run_revoke(text, text, timestamptz, bigint)
+    TO pgsession_support;
+GRANT EXECUTE ON FUNCTION pgsession_support.begin_revoke(text, text, timestamptz), pgsession_support.step() TO pgsession_support;
 GRANT SELECT ON pgsession_support.events TO pgsession_auditor;
 
 COMMIT;

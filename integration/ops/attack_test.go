@@ -2,6 +2,7 @@ package ops_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -64,6 +65,26 @@ func traps(t *testing.T, pool *pgxpool.Pool, schema string) {
 				"CREATE OPERATOR "+schema+"."+operator+" (FUNCTION = "+schema+"."+f+", "+types+")")
 		}
 	}
+}
+
+// typeTraps makes a type for each built-in one, by its name. Its CHECK fails.
+func typeTraps(t *testing.T, pool *pgxpool.Pool, schema string) {
+	t.Helper()
+	const sql = `DO $do$
+		DECLARE
+			name text;
+		BEGIN
+			CREATE FUNCTION %[1]s.type_trap(pg_catalog.anyelement) RETURNS pg_catalog.bool LANGUAGE plpgsql
+				AS 'BEGIN RAISE EXCEPTION ''hijacked: a type''; END';
+			FOR name IN
+				SELECT t.typname FROM pg_catalog.pg_type AS t WHERE t.typnamespace OPERATOR(pg_catalog.=) 11::pg_catalog.oid
+					AND t.typtype IN ('b', 'p') AND NOT t.typname ~ '^_'
+			LOOP
+				EXECUTE pg_catalog.format('CREATE DOMAIN %[1]s.%%I AS pg_catalog.text CHECK (%[1]s.type_trap(VALUE))', name);
+			END LOOP;
+		END
+		$do$`
+	pgtest.Exec(t, pool, fmt.Sprintf(sql, schema))
 }
 
 // The pruner, or an attacker with its password, puts a schema of traps before

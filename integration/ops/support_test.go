@@ -158,6 +158,152 @@ func TestSupportEndsAVisitorsSession(t *testing.T) {
 		if n := d.call(t, "CALL pgsession_support.revoke_handle($1)", handle); n != 1 {
 			t.Errorf("%d sessions ended by handle", n)
 		}
+		const reason = "SELECT reason FROM pgsession_support.events WHERE handle = $1"
+		if got := pgtest.One[string](t, d.auditor, in(d.schema, reason), handle); got != "handle" {
+			t.Errorf("the event has the reason %q", got)
+		}
+	}
+}
+
+// A session whose created_at is ahead of the clock ends too, as by the library.
+func TestSupportEndsSessionsAheadOfTheClock(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	const ahead = `INSERT INTO pgsession.sessions (id, user_id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(i::text::bytea), CASE WHEN i < 4 THEN 'ada' END, now() + i * interval '1 h',
+			now() + interval '1 day', now() + interval '1 day' FROM generate_series(0, 5) AS i`
+	pgtest.Exec(t, d.admin, in(d.schema, ahead))
+	if n := d.call(t, "CALL pgsession_support.revoke_before(now())"); n > 1 {
+		t.Errorf("%d sessions of before ended, want at most the first", n)
+	}
+	const left = "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'"
+	for _, c := range []struct{ revoke, left string }{
+		{"CALL pgsession_support.revoke_user('ada')", left},
+		{"CALL pgsession_support.revoke_all()", "SELECT count(*) FROM pgsession.sessions"},
+	} {
+		d.call(t, c.revoke)
+		if n := pgtest.One[int](t, d.admin, in(d.schema, c.left)); n != 0 {
+			t.Errorf("%d sessions are left after %s", n, c.revoke)
+		}
+	}
+}
+
+// More sessions than one batch end, and leave no state behind.
+func TestSupportEndsInBatches(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	const many = `INSERT INTO pgsession.sessions (id, user_id, expires_at, absolute_expires_at)
+		SELECT sha256(i::text::bytea), 'ada', now() + interval '1 day', now() + interval '1 day'
+		FROM generate_series(1, 2500) AS i`
+	for _, revoke := range []string{
+		"CALL pgsession_support.revoke_user('ada')", "CALL pgsession_support.revoke_all()",
+	} {
+		pgtest.Exec(t, d.admin, in(d.schema, many))
+		if n := d.call(t, revoke); n != 2500 {
+			t.Errorf("%s ended %d sessions", revoke, n)
+		}
+	}
+	if n := pgtest.One[int](t, d.admin,
+		in(d.schema, "SELECT count(*) FROM pgsession_support.underway")); n != 0 {
+		t.Errorf("%d revokes are still under way", n)
+	}
+}
+
+// Support may call what begins a recorded revoke or continues it, and neither
+// reads an id nor ends a session without an event.
+func TestSupportReadsNoIDAndEndsNothingUnrecorded(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.login(t, "ada")
+	const may = `SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_catalog.pg_proc AS p
+		WHERE p.pronamespace = 'pgsession_support'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')`
+	const want = "begin_revoke revoke_all revoke_before revoke_handle revoke_user run_revoke step"
+	support := d.schema + "_support"
+	if got := pgtest.One[string](t, d.admin, in(d.schema, may), support); got != want {
+		t.Errorf("support may call %s\nwant %s", got, want)
+	}
+	if got := pgtest.One[*string](t, d.admin, in(d.schema, may), d.schema+"_auditor"); got != nil {
+		t.Errorf("an auditor may call %s", *got)
+	}
+	const bytes = `SELECT string_agg(p.proname, ' ') FROM pg_catalog.pg_proc AS p
+		WHERE p.pronamespace = 'pgsession_support'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
+			AND p.prorettype || coalesce(p.proallargtypes, p.proargtypes::oid[]) && ARRAY['bytea', 'bytea[]']::regtype[]::oid[]`
+	if got := pgtest.One[*string](t, d.admin, in(d.schema, bytes), support); got != nil {
+		t.Errorf("support passes ids to %s", *got)
+	}
+	for _, sql := range []string{
+		"SELECT * FROM pgsession_support.underway",
+		"INSERT INTO pgsession_support.underway (why, until, marked) VALUES ('all', now(), now())",
+		"INSERT INTO pgsession.events (kind, actor) VALUES ('sessions revoked', 'ceo')",
+	} {
+		if err := try(t.Context(), d.support, in(d.schema, sql)); code(err) != "42501" {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+
+	// The steps by hand: none ends a session before its event.
+	conn, err := d.support.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	const step = "SELECT ended FROM pgsession_support.step()"
+	if _, err := conn.Exec(t.Context(), in(d.schema, step)); code(err) != "55000" {
+		t.Errorf("a step without a revoke: %v", err)
+	}
+	for _, sql := range []string{
+		"SELECT pgsession_support.begin_revoke('nothing', 'ada', NULL)",
+		"SELECT pgsession_support.begin_revoke(NULL, 'ada', NULL)",
+		"SELECT pgsession_support.begin_revoke('before', NULL, 'infinity')",
+	} {
+		if _, err := conn.Exec(t.Context(), in(d.schema, sql)); code(err) != "22023" {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for _, sql := range []string{
+		"SELECT pgsession_support.begin_revoke('user', 'ada', NULL)", step,
+	} {
+		if _, err := conn.Exec(t.Context(), in(d.schema, sql)); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	const all = `SELECT string_agg(concat_ws(' ', user_id, reason, actor), '; ')
+		FROM pgsession_support.events`
+	if got, want := pgtest.One[string](t, d.auditor, in(d.schema, all)),
+		"ada user "+d.support.Config().ConnConfig.User; got != want {
+		t.Errorf("the events: %s, want %s", got, want)
+	}
+}
+
+// A type of the caller's search_path runs its CHECK as the caller.
+func TestSupportUsesNoTypeOfTheCaller(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.login(t, "ada")
+	pgtest.Exec(t, d.admin, "CREATE SCHEMA traps; GRANT USAGE ON SCHEMA traps TO PUBLIC")
+	typeTraps(t, d.admin, "traps")
+	conn, err := d.support.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	must := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), in(d.schema, sql)); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	must("SET search_path = traps, pg_catalog")
+	for _, sql := range []string{
+		"CALL pgsession_support.revoke_user('ada')", "CALL pgsession_support.revoke_all()",
+		"CALL pgsession_support.revoke_before('2020-01-01')",
+		"SELECT * FROM pgsession_support.sessions", "SELECT * FROM pgsession_support.logged_in",
+	} {
+		must(sql)
+	}
+	const careless = "DO 'DECLARE r record; BEGIN SELECT 1 AS n INTO r; END'"
+	if _, err := conn.Exec(t.Context(), careless); err == nil {
+		t.Error("the trap for the type record is not sprung")
 	}
 }
 
@@ -299,19 +445,18 @@ func TestRightsOfSupport(t *testing.T) {
 		}),
 	}
 	for sql, may := range map[string]string{
-		"SELECT * FROM pgsession_support.sessions":                                   "support",
-		"SELECT * FROM pgsession_support.logged_in":                                  "support",
-		"SELECT * FROM pgsession_support.events":                                     "auditor",
-		"CALL pgsession_support.revoke_user('bob')":                                  "support",
-		"CALL pgsession_support.revoke_before(now())":                                "support",
-		"CALL pgsession_support.revoke_all()":                                        "support",
-		"SELECT pgsession_support.mark_add(substr(sha256('a'), 1, 16), sha256('b'))": "support",
-		"SELECT data FROM pgsession.sessions":                                        "app",
-		"SELECT kind FROM pgsession.events":                                          "app",
-		"DELETE FROM pgsession_support.sessions":                                     "",
-		"UPDATE pgsession_support.events SET actor = NULL":                           "",
-		"INSERT INTO pgsession_support.events (kind) VALUES ('session login')":       "",
-		"CREATE TABLE pgsession_support.mine (a int)":                                "",
+		"SELECT * FROM pgsession_support.sessions":                             "support",
+		"SELECT * FROM pgsession_support.logged_in":                            "support",
+		"SELECT * FROM pgsession_support.events":                               "auditor",
+		"CALL pgsession_support.revoke_user('bob')":                            "support",
+		"CALL pgsession_support.revoke_before(now())":                          "support",
+		"CALL pgsession_support.revoke_all()":                                  "support",
+		"SELECT data FROM pgsession.sessions":                                  "app",
+		"SELECT kind FROM pgsession.events":                                    "app",
+		"DELETE FROM pgsession_support.sessions":                               "",
+		"UPDATE pgsession_support.events SET actor = NULL":                     "",
+		"INSERT INTO pgsession_support.events (kind) VALUES ('session login')": "",
+		"CREATE TABLE pgsession_support.mine (a int)":                          "",
 	} {
 		for name, pool := range pools {
 			err := try(t.Context(), pool, in(d.schema, sql))
