@@ -29,6 +29,9 @@ import (
 )
 
 func main() {
+	// Where the reader of the output has gone, a write returns an error: the
+	// program does not end halfway through a revoke or a migration.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := migrate.Run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

@@ -2,6 +2,8 @@ package operator_test
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -187,5 +189,53 @@ func TestRevokeReachesALoginUnderWay(t *testing.T) {
 		}
 		s.login(t, "ada")
 		s.env.run(t, "revoke", "-user", "ada").wants(t, 0, `^sessions ended: 1`, "")
+	}
+}
+
+// A revoke goes on where nobody reads its progress, and one that can't say what
+// it has done has failed.
+func TestRevokeWithoutAReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	token, _ := s.login(t, "ada")
+	run := func(stdout, stderr *os.File, args ...string) int {
+		cmd := exec.Command(program, args...)
+		cmd.Env = []string{
+			"DATABASE_URL=" + s.env["DATABASE_URL"], "USE_REDIS_SESSIONS=true",
+			"SESSION_ENCRYPTION_KEY=" + strings.Repeat("0123456789abcdef", 4),
+			"REDIS_URL=redis://127.0.0.1:1",
+		} // nothing listens: it is logged
+		cmd.Stdout, cmd.Stderr = stdout, stderr
+		if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode()
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writer.Close() }()
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := run(writer, writer, "revoke", "-user", "ada"); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	wantUser(t, s.Manager, token, "")
+
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full")
+	}
+	defer func() { _ = full.Close() }()
+	for _, args := range []string{
+		"-h", "ops roles", "revoke -user ada", "stats", "sessions -all", "doctor",
+		"export -user ada",
+		"migrate ops roles", "migrate print up", "migrate up", "migrate validate", "migrate status",
+	} {
+		if status := run(full, nil, strings.Fields(args)...); status != 1 {
+			t.Errorf("%s on a full disk: status %d", args, status)
+		}
 	}
 }

@@ -10,6 +10,7 @@ const demo = "examples/webapp"
 var imports = map[string][]string{
 	module:                {}, // its page on pkg.go.dev
 	"internal/batch":      {},
+	"internal/output":     {},
 	"internal/gen":        {"github.com/jackc/pgx/v5/..."},
 	"internal/schema":     {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
 	"internal/dburl":      {"github.com/jackc/pgx/v5/..."},
@@ -36,13 +37,14 @@ var imports = map[string][]string{
 	"cmd/pgsession": {module + "/internal/operator"},
 	"internal/operator": {
 		module + "/cache", module + "/db", module + "/internal/dburl",
-		module + "/internal/migrate", module + "/internal/postgres", module + "/internal/schema",
+		module + "/internal/migrate", module + "/internal/output", module + "/internal/postgres",
+		module + "/internal/schema",
 		module + "/sessionstore", module + "/sessionstore/store",
 		"github.com/jackc/pgx/v5/...",
 	},
 	"internal/migrate": {
-		module + "/db", module + "/internal/dburl", module + "/internal/pgsimple",
-		module + "/internal/secretfile",
+		module + "/db", module + "/internal/dburl", module + "/internal/output",
+		module + "/internal/pgsimple", module + "/internal/secretfile",
 		module + "/sessionstore/store", "github.com/jackc/pgx/v5/...",
 	},
 	"internal/pgsimple": {

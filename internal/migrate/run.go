@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/output"
 	"github.com/reporadar/pgsession/internal/secretfile"
 )
 
@@ -92,8 +93,21 @@ Exit status: 0 done, 1 failed, 2 usage error, 3 validate has found a difference.
 `
 
 // Run executes a command line and returns the exit status. args are those after
-// the name of the program, env returns a variable of the environment.
+// the name of the program, env returns a variable of the environment. A command
+// whose output was not written has failed.
 func Run(
+	ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer,
+) int {
+	out := output.To(stdout)
+	status := execute(ctx, args, env, out, stderr)
+	if err := out.Err(); err != nil && status != failed {
+		_, _ = fmt.Fprintln(stderr, "migrate: the output is not complete:", err)
+		return failed
+	}
+	return status
+}
+
+func execute(
 	ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer,
 ) int {
 	o, err := parse(args)

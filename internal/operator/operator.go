@@ -12,6 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/internal/migrate"
+	"github.com/reporadar/pgsession/internal/output"
 )
 
 // Exit statuses. That of migrate is its own.
@@ -90,8 +91,18 @@ var commands = map[string]command{
 }
 
 // Run executes a command line and returns the exit status. args are those after
-// the name of the program.
+// the name of the program. A command whose output was not written has failed.
 func Run(ctx context.Context, args []string, env Lookup, stdout, stderr io.Writer) int {
+	out := output.To(stdout)
+	status := execute(ctx, args, env, out, stderr)
+	if err := out.Err(); err != nil && status != failed {
+		_, _ = fmt.Fprintf(stderr, "pgsession: the output is not complete: %v\n", err)
+		return failed
+	}
+	return status
+}
+
+func execute(ctx context.Context, args []string, env Lookup, stdout, stderr io.Writer) int {
 	name := ""
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
