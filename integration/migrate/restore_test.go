@@ -167,6 +167,14 @@ func TestARestoreKeepsTheSessions(t *testing.T) {
 			to.up(t)
 			to.restore(t, from.pgDump(t, "-a"))
 		},
+		"the data, where a prune has run": func(t *testing.T, from, to *database) {
+			to.up(t)
+			if _, ok, err := to.store().Prune(t.Context(), 10); !ok || err != nil {
+				t.Fatalf("prune: %v, %v", ok, err)
+			}
+			to.exec(t, `TRUNCATE pgsession.prune_state`)
+			to.restore(t, from.pgDump(t, "-a"))
+		},
 		"the data as INSERTs": func(t *testing.T, from, to *database) {
 			to.up(t)
 			to.restore(t, from.pgDump(t, "-a", "--inserts"))
