@@ -24,6 +24,14 @@ func TestDryRunsOnlyRead(t *testing.T) {
 	names := migrationNames(t)
 	migrate(t, d.url, "down", "-dry-run").want(t, 0, `^would undo `+names[len(names)-1]+`\n$`, "")
 	migrate(t, d.url, "validate").want(t, 0, "is what", "")
+
+	d.exec(t, `CREATE VIEW public.live AS SELECT user_id FROM pgsession.sessions;
+		CREATE TABLE public.carts (session bytea REFERENCES pgsession.sessions)`)
+	migrate(t, d.url, "down", "-dry-run").want(t, 0, `\nfails as long as these depend on it: `+
+		`constraint carts_session_fkey on table (public\.)?carts, view (public\.)?live\n$`, "")
+	migrate(t, d.url, "down", "-yes").want(t, 1, "", "first drop what depends on it")
+	d.exec(t, "DROP VIEW public.live; DROP TABLE public.carts")
+	migrate(t, d.url, "down", "-yes").want(t, 0, "undone", "")
 }
 
 // A program can tell a schema that differs from a database that does not

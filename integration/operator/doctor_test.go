@@ -145,9 +145,13 @@ func TestDoctorFindsObstacles(t *testing.T) {
 		ALTER TABLE pgsession.sessions ADD CONSTRAINT never CHECK (false) NOT VALID;
 		ALTER TABLE pgsession.sessions ADD CONSTRAINT mine CHECK (version < 1000000);
 		ALTER FUNCTION pgsession.prune_batch(integer) OWNER TO `+s.roles.App+`;
-		REVOKE DELETE ON pgsession.sessions FROM `+owner)
+		REVOKE DELETE ON pgsession.sessions FROM `+owner+`;
+		CREATE SCHEMA pgsession_support;
+		CREATE VIEW pgsession_support.sessions AS SELECT 1 AS n;
+		CREATE VIEW pgsession_support.events AS SELECT 1 AS n`)
 	found := examine(t, s.env)
 	const check = "obstacles"
+	wantFinding(t, found, check, "wrong", "lacks its view logged_in", "ops support")
 	wantFinding(t, found, check, "wrong", "foreign key carts_session_fkey of table",
 		"DROP CONSTRAINT carts_session_fkey")
 	wantFinding(t, found, check, "wrong", "constraint never of table sessions",

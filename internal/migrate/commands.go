@@ -88,7 +88,11 @@ func down(ctx context.Context, c call) error {
 	case err != nil:
 		return err
 	case c.dryRun:
-		return rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
+		err := rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
+		if err == nil {
+			err = printDependents(ctx, c)
+		}
+		return err
 	case latest == first && !c.yes:
 		return fmt.Errorf("migrate down: nothing undone: it would delete all sessions of "+
 			"schema %s: add -yes", cmp.Or(c.schema, "pgsession"))
@@ -107,6 +111,40 @@ func baseline(ctx context.Context, c call) error {
 	}
 	return err
 }
+
+// printDependents prints the views and foreign keys of other schemas that hold
+// a table or view of this one, such as the views of support.sql.
+func printDependents(ctx context.Context, c call) error {
+	var found string
+	if err := c.pool.QueryRow(ctx, dependents, cmp.Or(c.schema, "pgsession")).
+		Scan(&found); err != nil {
+		return fmt.Errorf("migrate down: %w", err)
+	}
+	if found != "" {
+		_, _ = fmt.Fprintf(c.out, "fails as long as these depend on it: %s\n", found)
+	}
+	return nil
+}
+
+const dependents = `
+	SELECT coalesce(pg_catalog.string_agg(DISTINCT
+		pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0), ', '), '')::text
+	FROM (
+		SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS refclassid,
+			r.ev_class AS refobjid, r.ev_class AS held_by, d.refobjid AS holds
+		FROM pg_catalog.pg_depend AS d
+		JOIN pg_catalog.pg_rewrite AS r ON r.oid OPERATOR(pg_catalog.=) d.objid
+		WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
+			AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+		UNION ALL
+		SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid, k.oid, k.conrelid, k.confrelid
+		FROM pg_catalog.pg_constraint AS k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char"
+	) AS d
+	JOIN pg_catalog.pg_class AS h ON h.oid OPERATOR(pg_catalog.=) d.held_by
+	JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) d.holds
+	JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+	WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+		AND h.relnamespace OPERATOR(pg_catalog.<>) c.relnamespace`
 
 // rehearse prints what a command would do to which migrations, and only reads.
 func rehearse(ctx context.Context, c call, verb string, to func(db.State) bool) error {

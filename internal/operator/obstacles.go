@@ -100,6 +100,18 @@ var obstacles = []struct {
 		WHERE n.nspname OPERATOR(pg_catalog.=) $1::text AND f.prosecdef
 			AND f.proowner OPERATOR(pg_catalog.<>) c.relowner
 		ORDER BY 1`, false},
+	// They go with the tables when a schema is dropped to be restored.
+	{wrong, `
+		SELECT pg_catalog.format('schema %s of support.sql lacks its view %s', n.nspname, v.name),
+			'run support.sql again: pgsession ops support'
+		FROM pg_catalog.pg_namespace AS n
+		CROSS JOIN pg_catalog.unnest(ARRAY['sessions', 'logged_in', 'events']) AS v(name)
+		WHERE n.nspname OPERATOR(pg_catalog.=) ($1::text OPERATOR(pg_catalog.||) '_support'::text)
+			AND NOT EXISTS (
+				SELECT FROM pg_catalog.pg_class AS c
+				WHERE c.relnamespace OPERATOR(pg_catalog.=) n.oid
+					AND c.relname OPERATOR(pg_catalog.=) v.name)
+		ORDER BY 1`, false},
 }
 
 // refusing are the constraints of the tables that no migration has made, and
