@@ -52,6 +52,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 
@@ -106,6 +107,10 @@ func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	}
 	var steps []Step
 	if anyPending(states) {
+		err := m.read(ctx, func(tx pgx.Tx) error { return schema.CheckEncoding(ctx, tx, m.schema) })
+		if err != nil {
+			return nil, m.explain(ctx, err)
+		}
 		if steps, err = m.run(ctx, (*goose.Provider).Up); err != nil {
 			return steps, err
 		}

@@ -31,9 +31,13 @@ const (
 // cause for errors.Is and errors.As, but drops the text of goose, which quotes
 // whole statements.
 func (m *migration) explain(ctx context.Context, err error) error {
-	where := "migrate " + m.verb
+	where, nothing := "migrate "+m.verb, ""
 	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
 		where += ": " + path.Base(partial.Failed.Source.Path)
+		nothing = "nothing of this migration was applied: "
+		if partial.Failed.Direction == "down" {
+			nothing = "nothing of this migration was undone: "
+		}
 	}
 	var server *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -50,7 +54,7 @@ func (m *migration) explain(ctx context.Context, err error) error {
 	case errors.As(err, &connect): // names the host, never the password
 		return fmt.Errorf("%s: %w", where, connect)
 	case errors.As(err, &server):
-		if hint := m.hint(ctx, server); hint != "" {
+		if hint := m.hint(ctx, server, nothing); hint != "" {
 			return fmt.Errorf("%s: %w: %s", where, server, hint)
 		}
 		return fmt.Errorf("%s: %w", where, server)
@@ -62,8 +66,9 @@ func (m *migration) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// hint returns the remedy for an error of the server, or "".
-func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
+// hint returns the remedy for an error of the server, or "". nothing says of a
+// migration that failed that it had no effect; it is empty if none failed.
+func (m *migration) hint(ctx context.Context, err *pgconn.PgError, nothing string) string {
 	switch err.Code {
 	case insufficientPrivilege:
 		return m.missingRights(ctx)
@@ -73,17 +78,16 @@ func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 		if states, failed := m.states(ctx); failed == nil && databaseVersion(states) == 0 {
 			return m.takeover(ctx)
 		}
-		return "nothing of this migration was applied: no migration made what has this name:" +
-			" rename it"
+		return nothing + "no migration made what has this name: rename it"
 	case dependentObjects:
-		return "nothing of this migration was undone: first drop what depends on it, or move it"
+		return nothing + "first drop what depends on it, or move it"
 	case diskFull:
-		return "nothing of this migration was applied: repeat it when the disk has room"
+		return nothing + "repeat it when the disk has room"
 	case lockNotAvailable:
-		return "nothing of this migration was applied: repeat it when the table is less busy," +
-			" or with a longer -lock-timeout, behind which other statements wait"
+		return nothing + "repeat it when the table is less busy, or with a longer -lock-timeout," +
+			" behind which other statements wait"
 	case queryCanceled:
-		return "nothing of this migration was applied: repeat it with a longer statement_timeout"
+		return nothing + "repeat it with a longer statement_timeout"
 	}
 	return ""
 }

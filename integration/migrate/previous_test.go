@@ -246,7 +246,7 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err = db.Down(ctx, d.pool, db.Options{})
-	wantError(t, err, "00001_sessions.sql", "lock timeout", "nothing of this migration was applied")
+	wantError(t, err, "00001_sessions.sql", "lock timeout", "nothing of this migration was undone")
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,8 @@ func TestDoctor(t *testing.T) {
 	found = examine(t, s.env)
 	wantFinding(t, found, "schema", "wrong", "index sessions_tags_idx is missing",
 		"pgsession migrate up")
+	wantFinding(t, examine(t, environment{"DATABASE_URL": s.url}), "schema", "wrong",
+		"index sessions_tags_idx is missing", "by what `pgsession migrate print up` prints")
 	wantFinding(t, found, "revoke from the future", "wrong", "a revoke has the time",
 		"set the clock")
 
@@ -101,7 +103,10 @@ func TestDoctor(t *testing.T) {
 	wantFinding(t, found, "connection", "note", "is a superuser", "pgsession ops roles")
 	found = examine(t, super, "-schema", "shop")
 	wantFinding(t, found, "schema", "wrong", "schema shop is missing",
-		"pgsession migrate up -schema shop")
+		"pgsession migrate up -schema shop; or set SESSION_SCHEMA")
+	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" NOLOGIN")
+	wantFinding(t, examine(t, s.env), "connection", "wrong", "28000", "ALTER ROLE … LOGIN")
+	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" LOGIN")
 
 	found = examine(t, environment{"DATABASE_URL": "postgres://me:sesame@127.0.0.1:1/x"})
 	wantFinding(t, found, "connection", "wrong", "127.0.0.1:1", "DATABASE_URL")

@@ -68,6 +68,16 @@ func TestRevokeBefore(t *testing.T) {
 		`"served_for_at_most_seconds":0}\n$`, "")
 	wantUser(t, s.Manager, old, "")
 	wantUser(t, s.Manager, young, "ada")
+
+	// Those that have expired end no work of anybody.
+	pgtest.Exec(t, admin, `INSERT INTO pgsession.sessions
+		(id, created_at, last_seen_at, expires_at, absolute_expires_at)
+		VALUES (sha256('old'), now() - interval '3 h', now() - interval '3 h',
+			now() - interval '1 h', now() - interval '1 h')`)
+	s.env.run(t, "revoke", "-before", "2h").wants(t, 2, "", `: 0: add -yes`)
+	s.env.run(t, "revoke", "-all").wants(t, 2, "", `: 1: add -yes`)
+	s.env.run(t, "revoke", "-before", "2h", "-yes").wants(t, 0,
+		`^sessions ended: 1, with those that had expired\n`, "")
 }
 
 // The command's revoke is that of the library, and says so in the events.

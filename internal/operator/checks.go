@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/db"
@@ -36,7 +37,7 @@ func (p *patient) connection(ctx context.Context) bool {
 		err = pool.Ping(ctx)
 	}
 	if err != nil {
-		p.add(check, wrong, oneLine(err), "start the server, or set DATABASE_URL right")
+		p.add(check, wrong, oneLine(err), connectionRemedy(err))
 		return false
 	}
 	var number int
@@ -65,6 +66,26 @@ func (p *patient) connection(ctx context.Context) bool {
 			p.piped("ops roles")+", and give the application the role "+p.schema+"_app")
 	}
 	return true
+}
+
+// connectionRemedy returns what to do about a connection that failed.
+func connectionRemedy(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "53300":
+			return "end connections that nobody needs, or raise max_connections and the" +
+				" CONNECTION LIMIT of the role and the database"
+		case "28000":
+			return "correct the role in DATABASE_URL, or ALTER ROLE … LOGIN, or add a line for it" +
+				" to pg_hba.conf"
+		case "28P01":
+			return "correct user and password in DATABASE_URL"
+		case "3D000":
+			return "create the database, or correct its name in DATABASE_URL"
+		}
+	}
+	return "start the server, or set DATABASE_URL right"
 }
 
 // command returns a command line for the schema of the patient.
@@ -221,15 +242,13 @@ func (p *patient) poolSize() int {
 func (p *patient) shape(ctx context.Context) bool {
 	const check = "schema"
 	err := db.Validate(ctx, p.pool, db.Options{Schema: p.schema})
-	up := p.command("migrate up")
 	var mismatch *db.Mismatch
 	switch {
 	case err == nil:
 		p.add(check, fine, "schema "+p.schema+" is what this version of pgsession needs", "")
 	case errors.As(err, &mismatch):
 		for _, difference := range mismatch.Differences {
-			p.add(check, wrong, difference,
-				up+"; if that changes nothing it was changed by hand: undo that")
+			p.add(check, wrong, difference, p.schemaRemedy(ctx, difference))
 		}
 	default:
 		p.addError(check, err, "")
@@ -239,6 +258,22 @@ func (p *patient) shape(ctx context.Context) bool {
 	err = p.pool.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1::text) IS NOT NULL",
 		p.schema+".sessions").Scan(&there)
 	return err == nil && there
+}
+
+// schemaRemedy returns what to do about a difference. A migration that is
+// applied makes nothing again.
+func (p *patient) schemaRemedy(ctx context.Context, difference string) string {
+	up, made := p.command("migrate up"), p.command("migrate print up")
+	database, library, err := db.Version(ctx, p.pool, db.Options{Schema: p.schema})
+	switch {
+	case difference == "schema "+p.schema+" is missing":
+		return up + "; or set SESSION_SCHEMA right, if the sessions are in another schema"
+	case err == nil && database >= library:
+		return "every migration is applied, so it was changed by hand: undo that, by what `" +
+			made + "` prints"
+	}
+	return up + "; if that changes nothing it was changed by hand: undo that, by what `" + made +
+		"` prints"
 }
 
 // unseen reports what the comparison of the schema has left out.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,8 +48,11 @@ func (p *patient) add(check, state, detail, remedy string) {
 
 // addError adds what a check could not find out.
 func (p *patient) addError(check string, err error, remedy string) {
-	p.add(check, wrong, "can't be checked: "+oneLine(err), remedy)
+	p.add(check, wrong, "can't be checked: "+oneLine(err), cmp.Or(remedy, runAgain))
 }
+
+// runAgain is the remedy for a check that failed, where the error says it all.
+const runAgain = "look at the error and at the log of the server, and run it again"
 
 // oneLine returns the text of an error in one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -30,7 +30,7 @@ Usage: pgsession COMMAND [flags]
 Commands:
   sessions  list live sessions, the newest first, each with its handle
               -user USER | -handle HANDLE | -all
-              -limit N         100 if not given
+              -limit N         100 if not given, and at most 10000
   revoke    end sessions, and tell the cache
               -user USER       all of a user, with the logins that are under way
               -handle HANDLE   one; with -user it is found by an index, else the table is read

@@ -151,10 +151,11 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 			about = "about "
 		}
 		return misused{fmt.Errorf("nothing ended: it would end all sessions of %s: %s%d: add -yes",
-			i.place(), about, stats.Total)}
+			i.place(), about, stats.Active)}
 	}
 	const older = `SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
-		WHERE s.created_at OPERATOR(pg_catalog.<) $1::timestamptz`
+		WHERE s.created_at OPERATOR(pg_catalog.<) $1::timestamptz
+			AND s.expires_at OPERATOR(pg_catalog.>) pg_catalog.now()`
 	var n int
 	if _, err := i.row(ctx, older, []any{at}, []any{&n}); err != nil {
 		return err
@@ -235,7 +236,11 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 	if failed != nil {
 		return nil // the error has the number
 	}
-	_, _ = fmt.Fprintf(c.out, "sessions ended: %d\n", r.Count)
+	expired := ""
+	if c.has("all") || c.has("before") {
+		expired = ", with those that had expired"
+	}
+	_, _ = fmt.Fprintf(c.out, "sessions ended: %d%s\n", r.Count, expired)
 	switch served := r.MaxExposure; {
 	case !i.cached():
 		_, _ = fmt.Fprintln(c.out, "no cache is set here: if the application has one, its"+

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,8 +15,11 @@ import (
 )
 
 const (
-	maxLimit = 1_000_000
+	// maxLimit is ten pages: each of all sessions reads the table.
+	maxLimit = 10_000
 	maxPage  = 1000
+	// maxUser is how many bytes a user id has at most.
+	maxUser = 256
 )
 
 func checkSessions(o *options) error {
@@ -35,8 +37,18 @@ func checkSessions(o *options) error {
 
 // checkUser returns an error for a user id that no session can have.
 func checkUser(o *options) error {
-	if o.has("user") && o.user == "" {
-		return errors.New("-user is empty: give the id that the application passes to Login")
+	problem := ""
+	switch {
+	case !o.has("user"):
+	case o.user == "":
+		problem = "is empty"
+	case len(o.user) > maxUser:
+		problem = fmt.Sprintf("is longer than %d bytes", maxUser)
+	case !utf8.ValidString(o.user):
+		problem = "is not valid UTF-8"
+	}
+	if problem != "" {
+		return fmt.Errorf("-user %s: give the id that the application passes to Login", problem)
 	}
 	return nil
 }

@@ -216,7 +216,8 @@ func (v verdict) describe() string {
 
 // advice is what to do about the errors of a server that is being set up.
 var advice = map[string]string{
-	"28000": "pg_hba.conf has no entry for this user, database and address, or with this sslmode",
+	"28000": "the role does not exist or has no LOGIN, or pg_hba.conf has no entry for this user," +
+		" database and address, or with this sslmode",
 	"28P01": "correct user and password in DATABASE_URL",
 	"3D000": "create the database, or correct its name in DATABASE_URL",
 	"53300": "raise max_connections, or lower pool_max_conns in DATABASE_URL",

@@ -24,12 +24,8 @@ func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 // CheckAll checks everything that the migrations of this version make, used by
 // the library or not, and the encoding of the database.
 func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
-	row, err := gen.New().CatalogRole(ctx, db, schemaName)
-	if err != nil {
+	if err := CheckEncoding(ctx, db, schemaName); err != nil {
 		return err
-	}
-	if problem := encodingProblem(row.Database, row.Encoding); problem != "" {
-		return &Unfit{Problems: []string{problem}}
 	}
 	return check(ctx, db, schemaName, All())
 }

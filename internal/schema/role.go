@@ -54,6 +54,19 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return nil
 }
 
+// CheckEncoding returns an *Unfit if the database has another encoding than
+// UTF8, or the error of the query.
+func CheckEncoding(ctx context.Context, db gen.DBTX, schemaName string) error {
+	row, err := gen.New().CatalogRole(ctx, db, schemaName)
+	if err != nil {
+		return err
+	}
+	if problem := encodingProblem(row.Database, row.Encoding); problem != "" {
+		return &Unfit{Problems: []string{problem}}
+	}
+	return nil
+}
+
 func (u *Unfit) check(problem string) {
 	if problem != "" {
 		u.Problems = append(u.Problems, problem)
