@@ -142,7 +142,7 @@ BEGIN
         ) AS o
         JOIN pg_catalog.pg_depend AS d ON d.classid = o.class AND d.objid = o.oid
         CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0) AS i
-        WHERE o.held_by IS DISTINCT FROM owner AND i.schema NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
+        WHERE o.held_by IS DISTINCT FROM owner AND pg_catalog.btrim(i.schema, '"') NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
             'pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid,
             'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid,
             CASE o.class WHEN 'pg_catalog.pg_rewrite'::regclass::oid THEN 'pg_catalog.pg_class'::regclass::oid END

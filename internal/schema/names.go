@@ -94,7 +94,7 @@ const foreignNames = `
 	WHERE n.nspname = $1::text AND i.schema <> 'pg_catalog' AND d.refclassid IN (
 		'pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid,
 		'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid,
-		CASE WHEN o.kind = 'view' AND i.schema <> $1::text THEN 'pg_catalog.pg_class'::regclass::oid END
+		CASE WHEN o.kind = 'view' AND pg_catalog.btrim(i.schema, '"') <> $1::text THEN 'pg_catalog.pg_class'::regclass::oid END
 	)
 	ORDER BY 1, 2, 3`
 
