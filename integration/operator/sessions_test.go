@@ -65,7 +65,15 @@ func TestSessionsWithoutAUser(t *testing.T) {
 	if len(all) != 2 {
 		t.Fatalf("handles %q", all)
 	}
-	s.env.run(t, "sessions", "-user", "ada").wants(t, 0, `\(login not completed\)`, "")
+	for _, args := range [][]string{{"-user", "ada"}, {"-all"}} {
+		args = append([]string{"sessions"}, args...)
+		s.env.run(t, args...).wants(t, 0, ` ada \(login not completed\) `, "")
+		r := s.env.run(t, append(args, "-json")...)
+		r.wants(t, 0, `"user_id":"","pending":true.*"pending_user_id":"ada"`, "")
+		if strings.Contains(r.stdout, "0001-01-01") {
+			t.Errorf("a login that was not yet has a time: %s", r.stdout)
+		}
+	}
 	for _, handle := range all {
 		s.env.run(t, "sessions", "-handle", handle).wants(t, 0, `\n`+handle, "")
 		s.env.run(t, "revoke", "-handle", handle).wants(t, 0, `^sessions ended: 1`, "")

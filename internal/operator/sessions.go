@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -58,6 +60,11 @@ type sessionJSON struct {
 	sessionstore.Info
 
 	Device string `json:"device"`
+	// AuthenticatedAt takes the place of the one of Info, which before a login
+	// would be a date.
+	AuthenticatedAt time.Time `json:"authenticated_at,omitzero"`
+	// PendingUserID is whose login is not completed.
+	PendingUserID string `json:"pending_user_id,omitempty"`
 }
 
 // sessions lists the live sessions of a user, of all, or the one of a handle.
@@ -88,11 +95,50 @@ func sessions(ctx context.Context, c *call) error {
 	default:
 		return errNoSelection
 	}
-	if c.json {
-		return c.printSessionsJSON(infos, more)
+	pending, err := i.pendingUsers(ctx, infos)
+	if err != nil {
+		return err
 	}
-	return c.printSessions(infos, more)
+	if c.json {
+		return c.printSessionsJSON(infos, pending, more)
+	}
+	return c.printSessions(infos, pending, more)
 }
+
+// pendingUsers returns by their handles the users of the logins that are not
+// completed.
+func (i *installation) pendingUsers(
+	ctx context.Context, infos []sessionstore.Info,
+) (map[sessionstore.Handle]string, error) {
+	var handles []string
+	for _, info := range infos {
+		if info.Pending {
+			handles = append(handles, string(info.Handle))
+		}
+	}
+	users := make(map[sessionstore.Handle]string, len(handles))
+	if len(handles) == 0 {
+		return users, nil
+	}
+	rows, err := i.pool.Query(ctx, i.inSchema(pendingSearch), handles)
+	if err != nil {
+		return nil, err
+	}
+	var handle, user string
+	_, err = pgx.ForEachRow(rows, []any{&handle, &user}, func() error {
+		users[sessionstore.Handle(handle)] = user
+		return nil
+	})
+	return users, err
+}
+
+// pendingSearch reads the logins that are not completed.
+var pendingSearch = `
+	SELECT p.handle, p.pending_user_id FROM (
+		SELECT ` + handleInSQL + ` AS handle, s.pending_user_id
+		FROM pgsession.sessions AS s WHERE s.pending_user_id IS NOT NULL
+	) AS p
+	WHERE p.handle OPERATOR(pg_catalog.=) ANY ($1::text[])`
 
 // newest returns the newest sessions of a user, or of all users, and whether
 // there are more.
@@ -121,10 +167,14 @@ func (i *installation) newest(
 	}
 }
 
-func (c *call) printSessionsJSON(infos []sessionstore.Info, more bool) error {
+func (c *call) printSessionsJSON(
+	infos []sessionstore.Info, pending map[sessionstore.Handle]string, more bool,
+) error {
 	list := make([]sessionJSON, len(infos))
 	for i, info := range infos {
-		list[i] = sessionJSON{info, info.Device().String()}
+		list[i] = sessionJSON{
+			info, info.Device().String(), info.AuthenticatedAt, pending[info.Handle],
+		}
 	}
 	return json.NewEncoder(c.out).Encode(struct {
 		Sessions []sessionJSON `json:"sessions"`
@@ -132,7 +182,9 @@ func (c *call) printSessionsJSON(infos []sessionstore.Info, more bool) error {
 	}{list, more})
 }
 
-func (c *call) printSessions(infos []sessionstore.Info, more bool) error {
+func (c *call) printSessions(
+	infos []sessionstore.Info, pending map[sessionstore.Handle]string, more bool,
+) error {
 	if len(infos) == 0 {
 		_, _ = fmt.Fprintln(c.out, "no live session")
 		return nil
@@ -151,7 +203,7 @@ func (c *call) printSessions(infos []sessionstore.Info, more bool) error {
 		}
 		user := printable(info.UserID)
 		if info.Pending {
-			user = "(login not completed)"
+			user = printable(pending[info.Handle]) + " (login not completed)"
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n",
 			info.Handle, user, printable(info.Device().String()), address, clock(info.CreatedAt),
