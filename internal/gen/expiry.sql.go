@@ -36,15 +36,20 @@ WITH relation AS (
     SELECT
         pg_catalog.pg_relation_size(c.oid) AS bytes,
         pg_catalog.current_setting('block_size')::bigint AS block,
-        greatest(c.reltuples, 0)::double precision AS tuples,
-        greatest(c.relpages, 1)::double precision AS pages
+        (CASE WHEN c.reltuples >= 0
+            THEN c.reltuples / greatest(c.relpages, 1)
+            ELSE (
+                SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
+                WHERE s.ctid < '(100,0)'::tid
+            ) / 100.0
+        END)::double precision AS density
     FROM pg_catalog.pg_class AS c
     WHERE c.oid = 'pgsession.sessions'::regclass::oid
 )
 SELECT
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions)
-        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision
+        ELSE r.density * (r.bytes / r.block)::double precision
     END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
         THEN (
@@ -65,7 +70,8 @@ type ExpiryEstimateRow struct {
 
 // ExpiryEstimate costs the same on any table. Below 16 MiB it counts. Above,
 // the total is the planner's estimate, and it counts at most 10,000 expired
-// rows that the prune has yet to reach.
+// rows that the prune has yet to reach. The planner has no estimate, -1, of a
+// table that no ANALYZE has read: it is as dense as its first 100 pages.
 func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (*ExpiryEstimateRow, error) {
 	row := db.QueryRow(ctx, expiryEstimate)
 	var i ExpiryEstimateRow
