@@ -48,6 +48,10 @@ func TestExport(t *testing.T) {
 	s.env.run(t, "export", "-user", "nobody").wants(t, 0,
 		`(?s)"sessions":\[\],\n"events":\[\],\n"acted":\[\],\n"revoked_at":\[\]}`, "")
 	s.env.run(t, "export").wants(t, 2, "", `export needs -user`)
+
+	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" SET default_transaction_read_only = on")
+	s.env.run(t, "export", "-user", "eve").wants(t, 0, `"sessions":\[\]`, "") // it only reads
+	s.env.run(t, "export", "-user", "eve", "-schema", "shop").wants(t, 1, "", `migrate.* up`)
 }
 
 // An erasure ends the sessions and takes the user out of the events. A reader

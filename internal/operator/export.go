@@ -59,11 +59,11 @@ var exported = []struct{ name, sql string }{
 
 // export prints all that the database has of a user, as JSON.
 func export(ctx context.Context, c *call) error {
-	i, err := c.open(ctx)
+	i, err := c.openToRead(ctx)
 	if err != nil {
 		return err
 	}
-	defer i.close()
+	defer i.pool.Close()
 	tx, err := i.pool.BeginTx(ctx, pgx.TxOptions{
 		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly, // one moment for all parts
 	})

@@ -131,6 +131,25 @@ func (c *call) open(ctx context.Context) (*installation, error) {
 	return &installation{m, pool, cfg}, nil
 }
 
+// openToRead is open without a Manager, which needs to write: a standby and a
+// read-only database will do.
+func (c *call) openToRead(ctx context.Context) (*installation, error) {
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := openPool(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	i := &installation{pool: pool, cfg: cfg}
+	if err := schema.Check(ctx, pool, i.schemaName()); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("%w: `pgsession doctor` says more", err)
+	}
+	return i, nil
+}
+
 // close ends all connections. What it returns is not of interest: a revoke has
 // been acknowledged before.
 func (i *installation) close() {

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +17,7 @@ func (p *patient) obstacles(ctx context.Context) {
 	for _, o := range obstacles {
 		args := []any{p.schema}
 		if o.known {
-			args = append(args, namesOf("constraint", "index"))
+			args = append(args, known())
 		}
 		rows, err := p.pool.Query(ctx, o.sql, args...)
 		if err == nil {
@@ -35,21 +36,21 @@ func (p *patient) obstacles(ctx context.Context) {
 	}
 }
 
-// namesOf returns the names of the objects of some kinds that the migrations
-// make.
-func namesOf(kinds ...string) (names []string) {
+// known returns the names of the objects that the migrations make. The schema
+// may have others, of the application.
+func known() (names []string) {
 	for _, f := range schema.All() {
-		for _, kind := range kinds {
-			if f.Kind == kind {
-				names = append(names, f.Name)
-			}
+		switch f.Kind {
+		case "table", "constraint", "function":
+			name, _, _ := strings.Cut(f.Name, "(")
+			names = append(names, name)
 		}
 	}
 	return names
 }
 
 // obstacles are queries of a detail and a remedy. $1 is the schema, and $2 the
-// names that are known, where a query needs them.
+// names of what the migrations make, where a query needs them.
 var obstacles = []struct {
 	state, sql string
 	known      bool
@@ -64,10 +65,11 @@ var obstacles = []struct {
 		JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) k.confrelid
 		JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 		WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+			AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 			AND k.contype OPERATOR(pg_catalog.=) 'f'::"char"
 			AND k.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
 			AND k.confdeltype OPERATOR(pg_catalog.=) ANY (ARRAY['a', 'r']::"char"[])
-		ORDER BY 1`, false},
+		ORDER BY 1`, true},
 	// Of one that is not valid nobody knows which rows it refuses.
 	{wrong, refusing + `AND NOT k.convalidated ORDER BY 1`, true},
 	{note, refusing + `AND k.convalidated ORDER BY 1`, true},
@@ -81,9 +83,10 @@ var obstacles = []struct {
 		JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 		CROSS JOIN pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r(name)
 		WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+			AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 			AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::"char"[])
 			AND NOT pg_catalog.has_table_privilege(c.relowner, c.oid, r.name)
-		ORDER BY 1`, false},
+		ORDER BY 1`, true},
 	{wrong, `
 		SELECT pg_catalog.format('role %s owns %s, which runs as its owner, and role %s owns the'
 				' tables', pg_catalog.pg_get_userbyid(f.proowner), f.proname,
@@ -95,8 +98,9 @@ var obstacles = []struct {
 		JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
 			AND c.relname OPERATOR(pg_catalog.=) 'sessions'::text
 		WHERE n.nspname OPERATOR(pg_catalog.=) $1::text AND f.prosecdef
+			AND f.proname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 			AND f.proowner OPERATOR(pg_catalog.<>) c.relowner
-		ORDER BY 1`, false},
+		ORDER BY 1`, true},
 	// They go with the tables when a schema is dropped to be restored.
 	{wrong, `
 		SELECT pg_catalog.format('schema %s of support.sql lacks its view %s', n.nspname, v.name),
@@ -122,7 +126,7 @@ const refusing = `
 	JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) k.conrelid
 	JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 	WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
-		AND c.relname OPERATOR(pg_catalog.<>) 'goose_db_version'::text
+		AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 		AND k.contype OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'f', 'u', 'x']::"char"[])
 		AND NOT k.conname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 	`
