@@ -83,7 +83,7 @@ func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 		command := "down"
 		if i == 0 { // all sessions go
 			steps = append(steps, step{"down", 1, "", `all sessions of schema pgsession: add -yes`},
-				step{"validate", 0, `is what this version`, ""})
+				step{"version", 0, `^database 1, `, ""})
 			command = "down -yes"
 		}
 		steps = append(steps,
