@@ -27,13 +27,13 @@ WITH relation AS (
     SELECT
         pg_catalog.pg_relation_size(c.oid) AS bytes,
         pg_catalog.current_setting('block_size')::bigint AS block,
-        (CASE WHEN c.reltuples >= 0
-            THEN c.reltuples / greatest(c.relpages, 1)
+        CASE WHEN c.reltuples::double precision >= 0::double precision
+            THEN c.reltuples::double precision / greatest(c.relpages, 1)::double precision
             ELSE (
                 SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
                 WHERE s.ctid < '(100,0)'::tid
-            ) / 100.0
-        END)::double precision AS density
+            )::double precision / 100::double precision
+        END AS density
     FROM pg_catalog.pg_class AS c
     WHERE c.oid = 'pgsession.sessions'::regclass::oid
 )
