@@ -2,6 +2,7 @@ package frameworks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -60,15 +61,15 @@ func TestTimeoutHandler(t *testing.T) {
 				if err == nil {
 					err = visits.Set(sess, 100)
 				}
-				if err != nil {
-					t.Error(err)
+				if err != nil && !errors.Is(err, sessionstore.ErrRequestEnded) {
+					t.Error(err) // it ended if the machine is busy for so long
 				}
 				<-r.Context().Done() // of the TimeoutHandler
 				for err == nil {     // until its answer has ended the request
 					err = sess.Login(whole, "ada")
 				}
 				late <- err
-			}), time.Millisecond, "too late"))
+			}), 100*time.Millisecond, "too late"))
 		mux.Handle("/quick", http.TimeoutHandler(http.HandlerFunc(
 			func(w http.ResponseWriter, r *http.Request) {
 				n, _ := count(r.Context())

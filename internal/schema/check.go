@@ -14,24 +14,25 @@ import (
 )
 
 // Check compares the live schema with what this version of the library needs,
-// and refuses a search_path that hides built-in operators. It reads only the
-// catalog, which every role may read. The error is a *Mismatch, an *Unfit, or
-// that of the query.
+// and refuses another encoding than UTF8, and a search_path that hides built-in
+// operators. It reads only the catalog, which every role may read. The error is
+// a *Mismatch, an *Unfit, or that of the query.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }
 
 // CheckAll checks everything that the migrations of this version make, used by
-// the library or not, and the encoding of the database.
+// the library or not.
 func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
-	if err := CheckEncoding(ctx, db, schemaName); err != nil {
-		return err
-	}
 	return check(ctx, db, schemaName, All())
 }
 
 func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) error {
 	if err := CheckPath(ctx, db); err != nil {
+		return err
+	}
+	// Before the schema: migrations refuse such a database.
+	if err := CheckEncoding(ctx, db, schemaName); err != nil {
 		return err
 	}
 	rows, err := gen.New().CatalogFacts(ctx, db, schemaName)

@@ -31,7 +31,6 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 		return err
 	}
 	u := &Unfit{ReadOnly: row.Standby || row.ReadOnly}
-	u.check(encodingProblem(row.Database, row.Encoding))
 	role := pgx.Identifier{row.Role}.Sanitize()
 	switch {
 	case row.Standby:
