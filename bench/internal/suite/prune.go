@@ -177,10 +177,10 @@ func (w *pruning) prune(ctx context.Context, p *pruner) error {
 	if err := w.database.Exec(ctx, "SELECT 1 FROM pgsession.prune_state FOR UPDATE"); err != nil {
 		return err
 	}
-	before, began := w.manager.Count(sessionstore.EventPruned), time.Now()
+	before, began := w.manager.CountSessions(sessionstore.EventPruned), time.Now()
 	err := p.prune(ctx)
 	p.took += time.Since(began)
-	p.pruned += w.manager.Count(sessionstore.EventPruned) - before
+	p.pruned += w.manager.CountSessions(sessionstore.EventPruned) - before
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
