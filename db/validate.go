@@ -34,7 +34,7 @@ type Mismatch = schema.Mismatch
 // and an administrator may want another limit.
 //
 // A role that may not read the version table compares neither that nor the
-// bodies of functions, which [Options.Logger] is told.
+// bodies of functions; [Options.Logger] gets a line then.
 //
 // Validate checks more than an application does when it starts, such as the
 // procedure that a pg_cron job calls.

@@ -139,7 +139,7 @@ COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS
     'A use does not move it; a login does, and a lifetime of the session''s own';
 COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'Time of the last login; null before';
 COMMENT ON COLUMN pgsession.sessions.login_id IS
-    'Random name of the last login, in events and logs; authenticates nobody';
+    'Random name of the last login, in events and logs; authenticates no user';
 COMMENT ON COLUMN pgsession.sessions.methods IS
     'How the user logged in: one member per method, with its level and time';
 COMMENT ON COLUMN pgsession.sessions.pending_user_id IS

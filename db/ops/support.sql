@@ -40,7 +40,7 @@ BEGIN
     SELECT pg_catalog.pg_get_userbyid(n.nspowner) INTO owned_by FROM pg_catalog.pg_namespace AS n
     WHERE n.nspname = pg_catalog.rtrim('pgsession.', '.');
     IF owned_by IS DISTINCT FROM 'pgsession_owner' THEN
-        RAISE EXCEPTION 'the schema belongs to %: run roles.sql first', coalesce(owned_by::text, 'nobody, as it is not there');
+        RAISE EXCEPTION 'the schema belongs to %: run roles.sql first', coalesce(owned_by::text, 'no role, as it is missing');
     END IF;
     IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus') THEN
         RAISE EXCEPTION 'Citus is installed, and these statements are those for one Postgres: use the command `pgsession revoke`';

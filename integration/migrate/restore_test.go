@@ -209,7 +209,7 @@ func TestABackupOfAnOlderVersion(t *testing.T) {
 	if steps, err := db.Up(t.Context(), back.pool, db.Options{}); err != nil || len(steps) > 0 {
 		t.Errorf("up: %v, %v", steps, err)
 	}
-	// Without the list nobody can tell which version it is.
+	// Nothing but the list says which version it is.
 	back.exec(t, `DROP TABLE pgsession.goose_db_version; DROP TABLE pgsession.marks`)
 	_, err := db.Up(t.Context(), back.pool, db.Options{})
 	wantError(t, err, "schema pgsession is not empty", "it is not the schema of this version",

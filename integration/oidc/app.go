@@ -84,7 +84,7 @@ func (a *App) begin(w http.ResponseWriter, r *http.Request) {
 		http.StatusSeeOther)
 }
 
-// callback logs the user in whom the provider names. The session gets the tags
+// callback logs in the user that the provider names. The session gets the tags
 // by which the provider can end it.
 func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	if sessionstore.ServeWithheld(w, r) {

@@ -143,7 +143,7 @@ func userOf(t *testing.T, m *sessionstore.Manager, token string) (user string) {
 	return user
 }
 
-// wantUser checks whom an instance takes the bearer of a token for.
+// wantUser checks which user an instance gives the bearer of a token.
 func wantUser(t *testing.T, m *sessionstore.Manager, token, want string) {
 	t.Helper()
 	if got := userOf(t, m, token); got != want {

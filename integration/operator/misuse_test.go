@@ -94,7 +94,7 @@ func TestTheEnvironment(t *testing.T) {
 	e.run(t, "stats", "-database-url", url).wants(t, 1, "", `migrate.* up`)
 }
 
-// A role without a right is told the GRANT.
+// The error of a role without a right has the GRANT.
 func TestARoleWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -32,7 +32,7 @@ func TestEveryModeOfQueries(t *testing.T) {
 			`"handle":"`+handle+`"(?s:.*)"kind":"session login"`, "")
 		e.run(t, "revoke", "-handle", handle).wants(t, 0, `^sessions ended: 1`, "")
 		e.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
-			`(?m)^events that name nobody now: 1 of the user, 0 in which`, "")
+			`(?m)^events that name no user now: 1 of the user, 0 in which`, "")
 		e.run(t, "doctor").wants(t, 3, `(?m)^ok     alarms: `, "") // fsync is off
 	}
 }

@@ -85,7 +85,7 @@ func TestErase(t *testing.T) {
 		t.Errorf("without -yes %d events name her, before %d", n, before)
 	}
 	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
-		`(?s)^sessions ended: 2\n.*nobody now: 2 of the user, 2 in which the user acted\nleft: `,
+		`(?s)^sessions ended: 2\n.*no user now: 2 of the user, 2 in which the user acted\nleft: `,
 		"")
 	if n := pgtest.One[int](t, admin, named); n != 0 {
 		t.Errorf("%d events name her", n)

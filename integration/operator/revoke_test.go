@@ -202,8 +202,8 @@ func TestRevokeReachesALoginUnderWay(t *testing.T) {
 	}
 }
 
-// A revoke goes on where nobody reads its progress, and one that can't say what
-// it has done has failed.
+// A revoke goes on without a reader of its progress, and one that can't say
+// what it has done has failed.
 func TestRevokeWithoutAReader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

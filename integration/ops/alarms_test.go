@@ -225,7 +225,8 @@ func invalidIndexes(
 	pgtest.Exec(t, admin, advice[0])
 	wants(file)
 
-	// One that is being built is no alarm. It waits for whoever has written.
+	// One that is being built is no alarm. It waits for open transactions that
+	// have written.
 	writer, err := admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ import (
 // documented is where the programs of the documents listen.
 const documented = "127.0.0.1:8080"
 
-// reader is somebody with a terminal, in a folder that is empty at first.
+// reader is a person with a terminal, in a folder that is empty at first.
 type reader struct {
 	t      *testing.T
 	folder string

@@ -74,7 +74,7 @@ func connectionRemedy(err error) string {
 	if errors.As(err, &pg) {
 		switch pg.Code {
 		case "53300":
-			return "end connections that nobody needs, or raise max_connections and the" +
+			return "end idle connections, or raise max_connections and the" +
 				" CONNECTION LIMIT of the role and the database"
 		case "28000":
 			return "correct the role in DATABASE_URL, or ALTER ROLE … LOGIN, or add a line for it" +

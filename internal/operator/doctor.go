@@ -17,7 +17,7 @@ import (
 // finding is what one check of the doctor has found.
 type finding struct {
 	Check string `json:"check"`
-	// State is ok, note or wrong. A note is for somebody to judge.
+	// State is ok, note or wrong. A note is for the operator to judge.
 	State  string `json:"state"`
 	Detail string `json:"detail"`
 	// Remedy is what mends it, mostly a command; empty if it is ok.

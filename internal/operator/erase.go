@@ -17,7 +17,7 @@ func checkErase(o *options) error {
 }
 
 // The statements of an erasure. An event stays, without the user: the cursor of
-// a reader may be at it, and the number of logins is nobody's.
+// a reader may be at it, and the number of logins belongs to no user.
 const (
 	eventsOf = `
 		SELECT pg_catalog.count(*) FILTER (WHERE v.user_id OPERATOR(pg_catalog.=) $1::text),
@@ -110,7 +110,7 @@ func erase(ctx context.Context, c *call) error {
 		return err
 	}
 	_, _ = fmt.Fprintf(c.out, "expired sessions deleted: %d\n", out.Expired)
-	_, _ = fmt.Fprintf(c.out, "events that name nobody now: %d of the user, %d in which the"+
+	_, _ = fmt.Fprintf(c.out, "events that name no user now: %d of the user, %d in which the"+
 		" user acted\n", out.Events, out.Acted)
 	_, _ = fmt.Fprintln(c.out, "left: the hash of the user id in the marks of revokes, for 400"+
 		" days; backups; the log of the application; what the application itself has")

@@ -70,7 +70,7 @@ var obstacles = []struct {
 			AND k.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
 			AND k.confdeltype OPERATOR(pg_catalog.=) ANY (ARRAY['a', 'r']::"char"[])
 		ORDER BY 1`, true},
-	// Of one that is not valid nobody knows which rows it refuses.
+	// One that is not valid may refuse rows that are there.
 	{wrong, refusing + `AND NOT k.convalidated ORDER BY 1`, true},
 	{note, refusing + `AND k.convalidated ORDER BY 1`, true},
 	{wrong, `

@@ -100,7 +100,7 @@ const foreignNames = `
 
 // unknownCalls selects the built-in functions that an expression of the schema
 // calls and that no migration calls. query_to_xml and its like run any text,
-// with the rights of whoever inserts a row or reads a view, and Postgres
+// with the rights of the role that inserts a row or reads a view, and Postgres
 // records no dependency on a built-in function. An immutable function runs
 // nothing.
 const unknownCalls = `
