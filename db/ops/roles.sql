@@ -95,6 +95,30 @@ BEGIN
         WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND c.relkind IN ('v', 'm', 'f')
             AND c.relname NOT IN ('stats', 'sessions_by_state')
         UNION ALL
+        -- A domain has a default and CHECKs of its own, which each insert runs.
+        SELECT pg_catalog.concat('type ', t.oid::regtype)
+        FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem
+        WHERE t.typnamespace = 'pgsession'::regnamespace AND t.typowner <> owner AND t.typrelid = 0 AND coalesce(e.typrelid, 0) = 0
+        UNION ALL
+        SELECT pg_catalog.concat('domain ', a.atttypid::regtype, ' of column ', c.oid::regclass, '.', a.attname)
+        FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND t.typtype = 'd' AND NOT a.attisdropped
+        UNION ALL
+        -- ANALYZE runs the expressions of statistics as the owner of the table.
+        SELECT pg_catalog.concat('statistics ', s.stxnamespace::regnamespace, '.', s.stxname)
+        FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND s.stxowner <> owner
+        UNION ALL
+        -- A publication, or a table without an identity, can make each delete fail.
+        SELECT pg_catalog.concat('publication ', b.pubname, ' of ', c.oid::regclass)
+        FROM pg_catalog.pg_publication AS b JOIN pg_catalog.pg_publication_rel AS p ON p.prpubid = b.oid
+        JOIN pg_catalog.pg_class AS c ON c.oid = p.prrelid JOIN pg_catalog.pg_roles AS r ON r.oid = b.pubowner
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND NOT r.rolsuper
+        UNION ALL
+        SELECT pg_catalog.concat('replica identity of ', c.oid::regclass)
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relkind IN ('r', 'p') AND c.relowner <> owner AND c.relreplident NOT IN ('d', 'f')
+        UNION ALL
         SELECT pg_catalog.concat('trigger ', t.tgname, ' on ', c.oid::regclass)
         FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
         WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND NOT t.tgisinternal
@@ -156,8 +180,8 @@ BEGIN
             SELECT pg_catalog.concat('a default of ', c.oid::regclass) AS what, c.relowner AS held_by, d.adbin::pg_catalog.text AS tree
             FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid WHERE c.relnamespace = 'pgsession'::regnamespace
             UNION ALL
-            SELECT pg_catalog.concat('constraint ', k.conname), c.relowner, k.conbin::pg_catalog.text
-            FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid WHERE k.connamespace = 'pgsession'::regnamespace
+            SELECT pg_catalog.concat('constraint ', k.conname), coalesce(c.relowner, 0), k.conbin::pg_catalog.text
+            FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid WHERE k.connamespace = 'pgsession'::regnamespace
             UNION ALL
             SELECT pg_catalog.concat(c.oid::regclass), c.relowner, w.ev_action::pg_catalog.text
             FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class WHERE c.relnamespace = 'pgsession'::regnamespace

@@ -69,10 +69,11 @@ ALTER ROLE pgsession_auditor SET default_transaction_read_only = on;
 DROP SCHEMA IF EXISTS pgsession_support CASCADE;
 CREATE SCHEMA pgsession_support AUTHORIZATION pgsession_owner;
 
--- The owner of the tables owns what reads them.
+-- The owner of the tables owns what reads them. Without a barrier a function of a
+-- caller would see rows that a view leaves out.
 SET LOCAL ROLE pgsession_owner;
 
-CREATE VIEW pgsession_support.sessions AS
+CREATE VIEW pgsession_support.sessions WITH (security_barrier) AS
 SELECT
     pg_catalog.translate(pg_catalog.rtrim(pg_catalog.encode(substring(
         pg_catalog.sha256(pg_catalog.decode('706773657373696f6e2068616e646c6520763100', 'hex') || s.id) FROM 1 FOR 16
@@ -85,7 +86,7 @@ WHERE s.expires_at > pg_catalog.now();
 COMMENT ON VIEW pgsession_support.sessions IS
     'Live sessions by handle; pending_user_id is that of a login which waits for a second factor';
 
-CREATE VIEW pgsession_support.logged_in AS
+CREATE VIEW pgsession_support.logged_in WITH (security_barrier) AS
 SELECT
     s.user_id, pg_catalog.count(*) AS sessions, pg_catalog.min(s.authenticated_at) AS first_login_at,
     pg_catalog.max(s.authenticated_at) AS last_login_at, pg_catalog.max(s.last_seen_at) AS last_seen_at
@@ -96,7 +97,7 @@ GROUP BY s.user_id;
 COMMENT ON VIEW pgsession_support.logged_in IS
     'Who is logged in, one row per user; last_seen_at is up to a minute before the last use';
 
-CREATE VIEW pgsession_support.events AS
+CREATE VIEW pgsession_support.events WITH (security_barrier) AS
 SELECT
     v.id, v.at, v.kind, v.user_id, v.session AS handle, v.login_id, v.level, v.methods, v.reason, v.actor, v.detail, v.count
 FROM pgsession.events AS v;

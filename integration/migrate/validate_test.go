@@ -173,6 +173,16 @@ func TestValidateNames(t *testing.T) {
 			 ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK (public.look(key))`,
 			[]string{"constraint odd uses function public.look(bytea), must use a built-in one"},
 		},
+		"an additional column of a domain": {
+			`CREATE DOMAIN public.odd AS integer DEFAULT 1; ALTER TABLE pgsession.marks ADD COLUMN odd public.odd`,
+			[]string{"column marks.odd is of the domain odd, which no migration does" +
+				" (its default and CHECKs run with each insert)"},
+		},
+		"statistics that run a text": {
+			`CREATE STATISTICS public.odd ON (query_to_xml('SELECT 1', false, false, '')::text) FROM pgsession.sessions`,
+			[]string{"statistics odd calls function query_to_xml, which no migration does" +
+				" (it may run any statement: make the object anew)"},
+		},
 		"a view that reads another role's": {
 			`CREATE VIEW public.odd AS SELECT 'x'::text AS state, 1::bigint AS sessions;
 			 CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT o.state, o.sessions FROM public.odd AS o`,
@@ -199,6 +209,8 @@ func TestValidateNames(t *testing.T) {
 			[]string{
 				"column sessions.ip is public.inet, must be inet",
 				"column sessions.ip uses type public.inet, must use a built-in one",
+				"column sessions.ip is of the domain inet, which no migration does" +
+					" (its default and CHECKs run with each insert)",
 			},
 		},
 		"a prune that looks names up": {

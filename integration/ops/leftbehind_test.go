@@ -204,6 +204,29 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			"function query_to_xml that an argument of pgsession.prune", "",
 		},
 		{
+			"CREATE DOMAIN pgsession.odd AS integer DEFAULT length(public.look('')); ALTER TABLE pgsession.marks ADD COLUMN odd pgsession.odd",
+			"type pgsession.odd",
+			"ALTER TABLE pgsession.marks DROP COLUMN odd; DROP DOMAIN pgsession.odd",
+		},
+		{
+			"CREATE DOMAIN public.kind AS integer DEFAULT length(public.look('')); ALTER TABLE pgsession.marks ADD COLUMN odd public.kind",
+			"domain public.kind of column pgsession.marks.odd",
+			"ALTER TABLE pgsession.marks DROP COLUMN odd; DROP DOMAIN public.kind",
+		},
+		{
+			"CREATE STATISTICS public.odd ON (query_to_xml('SELECT 1', false, false, '')::text) FROM pgsession.sessions",
+			"statistics public.odd", "DROP STATISTICS public.odd",
+		},
+		{
+			"CREATE PUBLICATION odd FOR TABLE pgsession.sessions (version)",
+			"publication odd of pgsession.sessions", "DROP PUBLICATION odd",
+		},
+		{
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY NOTHING",
+			"replica identity of pgsession.sessions",
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
 			"CREATE TABLE public.more () INHERITS (pgsession.sessions)",
 			"table public.more that inherits from pgsession.sessions", "DROP TABLE public.more",
 		},

@@ -28,6 +28,7 @@ func TestExitStatus(t *testing.T) {
 		"an unknown command":   {"list", misuse, "", `unknown command "list"`},
 		"a flag of another":    {"stats -user ada", misuse, "", "not defined: -user"},
 		"two selections":       {"revoke -user ada -all", misuse, "", "needs one of"},
+		"two users":            {"revoke -user a -user b", misuse, "", "-user: it is given twice"},
 		"all is false":         {"revoke -all=false -yes", misuse, "", "needs one of -user"},
 		"the list of none":     {"sessions -all=F", misuse, "", "needs one of -user"},
 		"no selection":         {"revoke", misuse, "", "needs one of -user"},

@@ -53,14 +53,14 @@ func parse(name string, own, args []string) (*options, error) {
 	flags.SetOutput(io.Discard) // the error has the text
 	all.VisitAll(func(f *flag.Flag) {
 		if slices.Contains(common, f.Name) || slices.Contains(own, f.Name) {
-			flags.Var(f.Value, f.Name, "")
+			flags.Var(&once{Value: f.Value}, f.Name, "")
 		}
 	})
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("%s: %w", name, err)
 	}
 	flags.Visit(func(f *flag.Flag) {
-		if f.Value.String() != "false" || !isSwitch(f) { // -all=false asks for nothing
+		if f.Value.String() != "false" || !isSwitch(f.Value) { // -all=false asks for nothing
 			o.given = append(o.given, f.Name)
 		}
 	})
@@ -76,8 +76,8 @@ func parse(name string, own, args []string) (*options, error) {
 }
 
 // isSwitch reports whether a flag is true or false.
-func isSwitch(f *flag.Flag) bool {
-	b, ok := f.Value.(interface{ IsBoolFlag() bool })
+func isSwitch(v flag.Value) bool {
+	b, ok := v.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
 }
 
@@ -97,3 +97,22 @@ func (o *options) onlyOne(command string, names ...string) error {
 	}
 	return nil
 }
+
+// once is a flag that can't be given twice: the last user would count, and the
+// first would not.
+type once struct {
+	flag.Value
+	given bool
+}
+
+// Set sets the flag, or refuses to set it again.
+func (o *once) Set(text string) error {
+	if o.given {
+		return errors.New("it is given twice")
+	}
+	o.given = true
+	return o.Value.Set(text)
+}
+
+// IsBoolFlag reports whether the flag needs no value.
+func (o *once) IsBoolFlag() bool { return isSwitch(o.Value) }

@@ -114,6 +114,9 @@ const unknownCalls = `
 		SELECT 'constraint', k.conname::text, k.connamespace, k.conbin::text
 		FROM pg_catalog.pg_constraint AS k
 		UNION ALL
+		SELECT 'statistics', s.stxname::text, c.relnamespace, s.stxexprs::text
+		FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid
+		UNION ALL
 		SELECT 'view', c.relname::text, c.relnamespace, r.ev_action::text
 		FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
 		WHERE c.relkind = 'v'
@@ -126,6 +129,13 @@ const unknownCalls = `
 	JOIN pg_catalog.pg_proc AS p ON p.oid = m.ids[1]::oid
 	WHERE n.nspname = $1::text AND p.pronamespace = 'pg_catalog'::regnamespace::oid AND p.provolatile <> 'i'
 		AND p.proname::text !~ '` + HarmlessCalls + `'
+	UNION
+	SELECT 'column', c.relname::text || '.' || a.attname::text, 'domain ' || t.typname::text
+	FROM pg_catalog.pg_attribute AS a
+	JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+	JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+	WHERE n.nspname = $1::text AND t.typtype = 'd' AND NOT a.attisdropped
 	ORDER BY 1, 2, 3`
 
 // HarmlessCalls is a pattern of the functions that migrations call, and others
@@ -167,6 +177,11 @@ func foreign(
 		return nil, err
 	}
 	_, err = pgx.ForEachRow(rows, []any{&f.Kind, &f.Name, &f.Detail}, func() error {
+		if domain, is := strings.CutPrefix(f.Detail, "domain "); is {
+			found = append(found, fmt.Sprintf("%s %s is of the domain %s, which no migration does"+
+				" (its default and CHECKs run with each insert)", f.Kind, f.Name, domain))
+			return nil
+		}
 		found = append(found, fmt.Sprintf("%s %s calls %s, which no migration does"+
 			" (it may run any statement: make the object anew)", f.Kind, f.Name, f.Detail))
 		return nil
