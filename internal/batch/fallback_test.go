@@ -35,7 +35,8 @@ func poisoned(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 }
 
 func TestFailedBatchFallsBackOneByOne(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
+	cfg := batch.Config{InFlight: 1, Timeout: 6 * sec}
+	bubble(t, cfg, func(t *testing.T, c *combiner, s *server) {
 		s.answer = poisoned
 		all := calls(c, 1, 2, 3, 4)
 		time.Sleep(3 * sec / 2)
@@ -44,10 +45,10 @@ func TestFailedBatchFallsBackOneByOne(t *testing.T) {
 		all[2].expect(t, 4*sec, errRun)
 		all[3].expect(t, 5*sec, nil)
 		late.expect(t, 9*sec/2, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 4 * sec},
-			seen{2 * sec, []int{2}, false, 3 * sec}, seen{3 * sec, []int{3}, false, 2 * sec},
-			seen{4 * sec, []int{4}, false, 1 * sec},
-			seen{5 * sec, []int{5}, false, 3 * sec / 2})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 5 * sec},
+			seen{2 * sec, []int{2}, false, 4 * sec}, seen{3 * sec, []int{3}, false, 3 * sec},
+			seen{4 * sec, []int{4}, false, 2 * sec},
+			seen{5 * sec, []int{5}, false, 5 * sec / 2})
 		if got, want := c.Stats(), (batch.Stats{
 			Calls: 5, Runs: 6, Batched: 3, Fallbacks: 1, Largest: 3,
 		}); got != want {
