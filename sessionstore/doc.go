@@ -28,7 +28,7 @@
 // just before the first byte of the response; what it changes later is saved
 // when it returns. A visitor who stores nothing has no row and no cookie.
 // [Session.Login] gives the session a new token, and [Session.Logout] deletes
-// its row.
+// its row. [RequireLogin] guards pages that are for users only.
 //
 // # Expiry
 //

@@ -48,7 +48,8 @@ var (
 	ErrNoPendingLogin = store.ErrNoPendingLogin
 
 	// ErrNotLoggedIn: [Session.StepUp] needs a session with a user, and this
-	// one has none, or none any more. [ServeError] answers 401.
+	// one has none, or none any more. [ServeError] answers 401. Guard pages for
+	// users with [RequireLogin], which can redirect to the login instead.
 	ErrNotLoggedIn = errors.New("no user is logged in: log in again")
 
 	// ErrNoMiddleware: the context is not that of a request that came through

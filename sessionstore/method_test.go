@@ -361,6 +361,54 @@ func TestRequireAuth(t *testing.T) {
 	expect(t, "without the store", ask(1, cookie, otherwise), http.StatusServiceUnavailable)
 }
 
+// A page for users is for each login, however old, and for no other request.
+func TestRequireLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNoContent)
+		})
+		ask := func(method, cookie string, otherwise http.Handler) *http.Response {
+			guarded := sessionstore.RequireLogin(otherwise)(page)
+			resp, _ := visit(site.m.Handler(http.HandlerFunc(
+				func(w http.ResponseWriter, r *http.Request) {
+					r.Method = method
+					guarded.ServeHTTP(w, r)
+				})), cookie)
+			return resp
+		}
+		toLogin := http.RedirectHandler("/login", http.StatusSeeOther)
+		_, visitor := site.visit("", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
+			site.check(s.Set("cart", 1))
+		})
+		_, pending := site.visit("", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			site.check(s.BeginLogin(r.Context(), "ada"))
+		})
+		for what, cookie := range map[string]string{
+			"no session": "", "a visitor": visitor, "a pending login": pending,
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				resp := ask(method, cookie, toLogin)
+				expect(t, what+", "+method, resp.StatusCode, http.StatusSeeOther)
+				expect(t, what+", "+method, resp.Header.Get("Location"), "/login")
+				expect(t, what+", alone", ask(method, cookie, nil).StatusCode,
+					http.StatusUnauthorized)
+			}
+		}
+		_, user := site.visit("", site.by()) // without a method
+		time.Sleep(6 * 24 * time.Hour)
+		expect(t, "an old login", ask(http.MethodPost, user, toLogin).StatusCode,
+			http.StatusNoContent)
+		site.store.Down(store.OpLoad)
+		expect(t, "without the store", ask(http.MethodGet, user, toLogin).StatusCode,
+			http.StatusServiceUnavailable)
+	})
+}
+
 // Each event of a session names its login.
 func TestEventsNameTheLogin(t *testing.T) {
 	late := func(site *site, r *http.Request, w http.ResponseWriter, s *sessionstore.Session) {

@@ -43,9 +43,9 @@ import (
 //
 // Handlers of several Managers may be nested, each with a Cookie.Name of its
 // own. FromContext then returns the session of the innermost one, which
-// [HandlerFunc], [RequireAuth], [RequireFresh] and [ServeWithheld] ask too.
-// [Manager.Session] and [Manager.StatusHandler] ask that of their Manager.
-// Handler panics if m is nil.
+// [HandlerFunc], [RequireLogin], [RequireAuth], [RequireFresh] and
+// [ServeWithheld] ask too. [Manager.Session] and [Manager.StatusHandler] ask
+// that of their Manager. Handler panics if m is nil.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	if m == nil {
 		panic("sessionstore: Handler of a nil Manager: make it with Open, New or NewWithStore")

@@ -10,7 +10,7 @@ import (
 )
 
 // SinceLogin is a time within which a method of the login always lies: the
-// login lasts no longer. See [Session.Authenticated].
+// login lasts no longer. See [Session.Authenticated] and [RequireLogin].
 const SinceLogin time.Duration = math.MaxInt64
 
 // Authenticated reports whether the user has proved who they are by a method of
@@ -85,6 +85,17 @@ func RequireAuth(
 // calls [Session.Login]. It too asks the session of the innermost Handler.
 func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
 	return RequireAuth(0, within, otherwise)
+}
+
+// RequireLogin passes on requests of users who are logged in, whenever that
+// was. It is [RequireAuth] with level 0 and [SinceLogin].
+//
+// otherwise answers visitors, and users whose session has ended: an
+// [http.RedirectHandler] to the page of the login, say, with
+// [http.StatusSeeOther]. The browser then asks for that page by GET. A form of
+// a user whose session has ended has no effect, and its fields are not sent on.
+func RequireLogin(otherwise http.Handler) func(http.Handler) http.Handler {
+	return RequireAuth(0, SinceLogin, otherwise)
 }
 
 // challenge answers a request of a program that must log in, or prove more than

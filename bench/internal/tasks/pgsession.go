@@ -21,7 +21,7 @@ func newPgsession(ctx context.Context, cfg sessionstore.Config) (*sessionstore.M
 
 func pgsessionRouter(sessions *sessionstore.Manager) http.Handler {
 	mux := http.NewServeMux()
-	private := sessionstore.RequireFresh(sessionstore.SinceLogin, http.HandlerFunc(toLogin))
+	private := sessionstore.RequireLogin(http.HandlerFunc(toLogin))
 	mux.Handle("GET /visits", sessionstore.HandlerFunc(countVisit))
 	mux.Handle("POST /cart", sessionstore.HandlerFunc(addItem))
 	mux.Handle("GET /cart", sessionstore.HandlerFunc(showCart))
