@@ -160,8 +160,15 @@ type Config struct {
 
 	// Logger receives the log. Defaults to [slog.Default].
 	Logger *slog.Logger
-	// Observer is called with each event. Defaults to one that logs a line for
-	// each.
+	// Observer is called with each event. Defaults to [LogEvents] of Logger. An
+	// Observer of your own takes its place: without these lines, alerts and
+	// troubleshooting lack what they refer to. To have both:
+	//
+	//	lines := sessionstore.LogEvents(cfg.Logger)
+	//	cfg.Observer = func(ctx context.Context, e sessionstore.Event) {
+	//		lines(ctx, e)
+	//		audit(ctx, e)
+	//	}
 	Observer Observer
 	// Tracer is called when a call of the store begins and ends. Defaults to
 	// none, which costs nothing.
@@ -306,7 +313,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	if c.Observer == nil {
-		c.Observer = logObserver(c.Logger)
+		c.Observer = LogEvents(c.Logger)
 	}
 	if c.ErrorHandler == nil {
 		c.ErrorHandler = ServeError

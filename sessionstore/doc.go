@@ -86,8 +86,8 @@
 // # Events
 //
 // The [Observer] receives an event for what happens to sessions. By default
-// each event is a line of the log. Events are delivered in order, beside the
-// requests, and delay none of them.
+// [LogEvents] makes each event a line of the log. Events are delivered in
+// order, beside the requests, and delay none of them.
 //
 // # Failure
 //

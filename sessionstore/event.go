@@ -256,11 +256,8 @@ func eventOf(rec *store.Record) Event {
 // are lost if the process dies. Counts ([Manager.Count]) include events that
 // wait.
 //
-// The default Observer logs a line for each event to [Config.Logger]. Events
-// that a client without a session can cause, such as EventForged, have at most
-// one line a second for each kind, after ten at once. The attribute "omitted"
-// counts those without a line. Logins and logouts of users, revokes and
-// emergencies have a line each.
+// The default Observer is [LogEvents] of [Config.Logger]. Another one takes its
+// place, and can call it.
 //
 // If an Observer panics, the panic and its stack are logged, the event counts
 // as delivered, and the next one follows. net/http does the same for a handler.

@@ -4,15 +4,17 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync/atomic"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An Observer counts events in place of the log. It runs in the background, so
-// the program calls Flush before it reads the counter.
+// An Observer counts events in place of the log; LogEvents is for both. It runs
+// in the background, so the program calls Flush before it reads the counter.
 func ExampleObserver() {
 	var forged atomic.Int64
 	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{
@@ -46,4 +48,50 @@ func ExampleObserver() {
 	// Output:
 	// user ""
 	// forged cookies: 1
+}
+
+// newAudited returns a Manager whose events go to the log and to audit.
+func newAudited(
+	ctx context.Context, logger *slog.Logger, audit sessionstore.Observer,
+) (*sessionstore.Manager, error) {
+	lines := sessionstore.LogEvents(logger)
+	observer := func(ctx context.Context, e sessionstore.Event) {
+		lines(ctx, e)
+		audit(ctx, e)
+	}
+	return sessionstore.Open(ctx, sessionstore.Config{
+		Env: sessionstore.Development, Logger: logger, Observer: observer,
+	})
+}
+
+// An Observer of the application's own keeps the lines of the log.
+func ExampleLogEvents() {
+	onlyMessage := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key != slog.MessageKey && a.Key != "user_id" {
+			return slog.Attr{}
+		}
+		return a
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: onlyMessage,
+	}))
+	ctx := context.Background()
+	sessions, err := newAudited(ctx, logger, func(_ context.Context, e sessionstore.Event) {
+		fmt.Printf("audit: %v by %s\n", e.Kind, e.UserID)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	if _, _, err := sessions.Issue(ctx, "ada"); err != nil {
+		log.Fatal(err)
+	}
+	if err := sessions.Flush(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// msg="sessions open in memory"
+	// msg="session login" user_id=ada
+	// audit: session login by ada
 }

@@ -9,8 +9,21 @@ import (
 	"time"
 )
 
-// logObserver returns the default Observer.
-func logObserver(log *slog.Logger) Observer {
+// LogEvents returns the default [Observer], which logs a line for each event.
+// Call it within an Observer of your own to keep these lines: alerts and the
+// pages about troubleshooting refer to them. A nil log is [slog.Default].
+//
+// Events that a client without a session can cause, such as [EventForged], have
+// at most one line a second for each kind, after ten at once. The attribute
+// "omitted" counts those without a line. Logins and logouts of users, revokes
+// and emergencies have a line each.
+//
+// Each call of LogEvents begins with rates of its own: call it once for a
+// Manager.
+func LogEvents(log *slog.Logger) Observer {
+	if log == nil {
+		log = slog.Default()
+	}
 	rates := new([eventKinds]lineRate)
 	return func(ctx context.Context, e Event) {
 		level := eventFacts[e.Kind].level

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -152,4 +153,17 @@ func TestCountsOfEventsAndSessions(t *testing.T) {
 		expect(t, "of no kind", m.CountSessions(-1), int64(0))
 		expect(t, "close", m.Close(), nil)
 	})
+}
+
+// Without a logger the lines go to that of the process.
+func TestLogEventsWithoutALogger(t *testing.T) {
+	var lines strings.Builder
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+	e := sessionstore.Event{Kind: sessionstore.EventLogin, UserID: "ada"}
+	sessionstore.LogEvents(nil)(t.Context(), e)
+	if n, _ := logged(lines.String(), "user_id=ada"); n != 1 {
+		t.Errorf("%d lines of the login:\n%s", n, lines.String())
+	}
 }
