@@ -129,7 +129,9 @@ func TestDoctorLooksAtRedis(t *testing.T) {
 	wantFinding(t, examine(t, s.env), "redis", "wrong", "OOM", "INFO memory")
 	redis.Kill()
 	wantFinding(t, examine(t, s.env), "redis", "wrong", "refused", "Postgres serves")
-	s.env.run(t, "doctor").wantNoSecret(t, key, redis.URL)
+	r := s.env.run(t, "doctor")
+	r.wants(t, 3, `(?m)^wrong  redis: `, "") // no line of go-redis's own
+	r.wantNoSecret(t, key, redis.URL)
 }
 
 // A schema that is complete fails all the same behind what others have made.

@@ -85,7 +85,8 @@ func TestErase(t *testing.T) {
 		t.Errorf("without -yes %d events name her, before %d", n, before)
 	}
 	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
-		`(?s)^sessions ended: 2\n.*no user now: 2 of the user, 2 in which the user acted\nleft: `,
+		`(?s)^sessions ended: 2`+installation+
+			`.*no user now: 2 of the user, 2 in which the user acted\nleft: `,
 		"")
 	if n := pgtest.One[int](t, admin, named); n != 0 {
 		t.Errorf("%d events name her", n)
@@ -126,7 +127,7 @@ func TestEraseReachesExpiredRows(t *testing.T) {
 	owner := environment{"DATABASE_URL": s.url}
 	owner.run(t, "erase", "-user", "ada").wants(t, 2, "", `would end: 2, expired .*: 1, events`)
 	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0,
-		`(?s)^sessions ended: 2\n.*\nexpired sessions deleted: 1\n`, "")
+		`(?s)^sessions ended: 2`+installation+`.*\nexpired sessions deleted: 1\n`, "")
 	if left := pgtest.One[string](t, admin,
 		"SELECT string_agg(user_id, ' ') FROM pgsession.sessions"); left != "eve" {
 		t.Errorf("left are rows of %s", left)

@@ -396,6 +396,7 @@ func (p *patient) redis(ctx context.Context) {
 		p.add(check, fine, "USE_REDIS_SESSIONS is not set here: no cache to look at", "")
 		return
 	}
+	defer cache.LogClients(slog.New(slog.DiscardHandler))() // the finding has the error
 	client, err := cache.Dial(string(p.cfg.Cache.RedisURL))
 	if err != nil {
 		p.add(check, wrong, oneLine(err), "set REDIS_URL right")

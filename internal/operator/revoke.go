@@ -228,7 +228,8 @@ func (i *installation) outcome(r sessionstore.Revocation) revoked {
 	return out
 }
 
-// printRevoked prints how many sessions ended and what the cache knows.
+// printRevoked prints how many sessions ended, of which installation, and what
+// the cache knows.
 func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed error) error {
 	if c.json {
 		return json.NewEncoder(c.out).Encode(i.outcome(r))
@@ -240,7 +241,7 @@ func (c *call) printRevoked(i *installation, r sessionstore.Revocation, failed e
 	if c.has("all") || c.has("before") {
 		expired = ", with those that had expired"
 	}
-	_, _ = fmt.Fprintf(c.out, "sessions ended: %d%s\n", r.Count, expired)
+	_, _ = fmt.Fprintf(c.out, "sessions ended: %d%s (%s)\n", r.Count, expired, i.place())
 	switch served := r.MaxExposure; {
 	case !i.cached():
 		_, _ = fmt.Fprintln(c.out, "no cache is set here: if the application has one, its"+
