@@ -16,7 +16,7 @@ type Mismatch struct {
 
 // Error names every difference, and the command that makes what is missing.
 func (m *Mismatch) Error() string {
-	command := "go run github.com/reporadar/pgsession/cmd/migrate@latest "
+	command := "go run " + module + "/cmd/migrate@" + release() + " "
 	if m.Schema != Default {
 		command += "-schema " + m.Schema + " "
 	}
