@@ -163,6 +163,35 @@ func TestSlowGettingStarted(t *testing.T) {
 	}
 }
 
+// The lines of docs/operations/migrations.md that install the commands, in the
+// folder of an application.
+func TestSlowTheCommandsHaveTheVersionOfTheApplication(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "operations", "migrations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^    go .*$`).FindAllString(string(text), -1)
+	if len(lines) != 2 {
+		t.Fatalf("the page installs by %q", lines)
+	}
+	r := newReader(t)
+	bin := t.TempDir()
+	r.env = append(r.env, "GOBIN="+bin, "PATH="+bin+":"+os.Getenv("PATH"))
+	r.run("go mod init shop && go get " + module + "/sessionstore@" + version(t))
+	r.write("package main\n\nimport _ \"" + module + "/sessionstore\"\n\nfunc main() {}\n")
+	r.run(strings.Join(lines, "\n"))
+	r.run("go vet . && go mod verify")
+	for _, command := range []string{"migrate", "pgsession", "go tool migrate"} {
+		if help := r.run(command + " -h"); !strings.Contains(help, "Usage: ") {
+			t.Errorf("%s -h prints %s", command, help)
+		}
+	}
+	if got := r.run("go version -m " + filepath.Join(bin, "migrate")); !strings.Contains(got,
+		module+"\t"+version(t)) {
+		t.Errorf("the program is not of %s:\n%s", version(t), got)
+	}
+}
+
 // The commands of README.md print what it says.
 func TestSlowREADME(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))

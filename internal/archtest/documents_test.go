@@ -312,6 +312,27 @@ func TestNoBlockIsIndented(t *testing.T) {
 	}
 }
 
+// A rendered page does not show the role after the fence, so a block of another
+// role than a superuser begins with it.
+func TestABlockShowsItsRole(t *testing.T) {
+	fence := regexp.MustCompile("(?m)^```(?:sh|sql)[^\n]* role=(\\w+)[^\n]*\n([^\n]*)$")
+	shown := 0
+	for _, name := range tracked(t, "docs/*.md") {
+		for _, m := range fence.FindAllStringSubmatch(read(t, name), -1) {
+			if m[1] == "superuser" {
+				continue
+			}
+			shown++
+			if !regexp.MustCompile(`^(--|#) as pgsession_` + m[1] + `\b`).MatchString(m[2]) {
+				t.Errorf("%s has a block of role=%s that begins with %q", name, m[1], m[2])
+			}
+		}
+	}
+	if shown < 10 {
+		t.Errorf("only %d blocks are of another role", shown)
+	}
+}
+
 // Comments, errors and alerts name pages that exist, and addresses of the
 // newest release.
 func TestCodeNamesDocumentsThatExist(t *testing.T) {

@@ -281,8 +281,7 @@ var writeCommand = flag.Bool("write-command", false,
 // The page of the reference has the text that the command prints.
 func TestTheCommandPage(t *testing.T) {
 	text := "# The command migrate\n\n" +
-		"`go install github.com/reporadar/pgsession/cmd/migrate@latest`; " +
-		"[migrations](../operations/migrations.md) has what to run when.\n\n"
+		"[Migrations](../operations/migrations.md) has how to get it, and what to run when.\n\n"
 	for _, line := range strings.Split(strings.TrimSpace(usage), "\n") {
 		text += strings.TrimRight("    "+line, " ") + "\n"
 	}

@@ -13,8 +13,8 @@ var writeCommand = flag.Bool("write-command", false,
 // The page of the reference has the text that the command prints.
 func TestTheCommandPage(t *testing.T) {
 	text := "# The command pgsession\n\n" +
-		"`go install github.com/reporadar/pgsession/cmd/pgsession@latest`; " +
-		"[find and end sessions](../operations/operator.md) has what to run when.\n\n"
+		"[Migrations](../operations/migrations.md#the-commands) has how to get it, " +
+		"[find and end sessions](../operations/operator.md) what to run when.\n\n"
 	for _, line := range strings.Split(strings.TrimSpace(usage), "\n") {
 		text += strings.TrimRight("    "+line, " ") + "\n"
 	}
