@@ -1,6 +1,7 @@
 package citus_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,10 +42,7 @@ func moves(t *testing.T, c *cluster) {
 				if err := store.Touch(t.Context(), touched(ids[:3])); err != nil {
 					t.Errorf("touch: %v", err)
 				}
-				took := int64(time.Since(began))
-				for most := longest.Load(); took > most &&
-					!longest.CompareAndSwap(most, took); most = longest.Load() {
-				}
+				latest(&longest, time.Since(began))
 				calls.Add(1)
 			}
 		})
@@ -126,6 +124,9 @@ type people struct {
 	cookies map[string]string
 	worker  *pgtest.Cluster // one of two
 	there   int             // how many have their session on it
+
+	// slowest is the time of the last one that [people.all] served.
+	slowest time.Duration
 }
 
 func settle(t *testing.T, c *cluster,
@@ -154,7 +155,8 @@ func settle(t *testing.T, c *cluster,
 func (p *people) all() (served, refused int) {
 	p.t.Helper()
 	var visits sync.WaitGroup
-	var ok, unavailable atomic.Int64
+	var ok, unavailable, slowest atomic.Int64
+	began := time.Now()
 	for user, cookie := range p.cookies {
 		visits.Go(func() {
 			status, body, set := p.visit("GET", "/", cookie)
@@ -163,6 +165,7 @@ func (p *people) all() (served, refused int) {
 				p.t.Errorf("the cookie of %s was changed, to %q", user, set)
 			case status == http.StatusOK && body == user:
 				ok.Add(1)
+				latest(&slowest, time.Since(began))
 			case status == http.StatusServiceUnavailable:
 				unavailable.Add(1)
 			default:
@@ -171,7 +174,17 @@ func (p *people) all() (served, refused int) {
 		})
 	}
 	visits.Wait()
+	p.slowest = time.Duration(slowest.Load())
 	return int(ok.Load()), int(unavailable.Load())
+}
+
+// latest raises most to took, if that is more.
+func latest(most *atomic.Int64, took time.Duration) {
+	for known := most.Load(); int64(took) > known; known = most.Load() {
+		if most.CompareAndSwap(known, int64(took)) {
+			return
+		}
+	}
 }
 
 func (p *people) back() {
@@ -209,20 +222,47 @@ func losesAWorker(t *testing.T, c *cluster) {
 	}
 }
 
-// waitsForAWorker has one of two workers hang. A statement there ends after
-// StoreTimeout.
+// waitsForAWorker has one of two workers hang, while logins, lists and revokes
+// ask it too. All users with a session on the other worker are served, and do
+// not wait for StoreTimeout: in the first round, and when the pool has replaced
+// its connections.
 func waitsForAWorker(t *testing.T, c *cluster) {
-	m, visit := site(t, c.application, 3*time.Second)
+	const wait = 3 * time.Second
+	m, visit := site(t, c.application, wait)
 	p := settle(t, c, visit)
+	p.back() // and every connection of the pool has one to each worker
 	thaw := p.worker.Freeze()
-	began := time.Now()
-	served, refused := p.all()
-	t.Logf("with one of two workers hanging %d of %d were served, and %d refused after %s", served,
-		len(p.cookies), refused, time.Since(began).Round(time.Millisecond))
-	if refused == 0 {
-		t.Error("no load was refused: the worker that hangs has no session")
+	var others sync.WaitGroup
+	end := sync.OnceFunc(others.Wait)
+	defer end()
+	defer thaw()
+	for i := range 12 {
+		others.Go(func() { visit("POST", fmt.Sprintf("/?user=other%d", i), "") })
+		others.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			defer cancel()
+			if _, err := m.RevokeUser(ctx, fmt.Sprintf("other%d", i)); err == nil {
+				t.Error("a revoke succeeded that could not ask every node")
+			}
+			if _, err := m.List(ctx, fmt.Sprintf("other%d", i), sessionstore.Page{}); err == nil {
+				t.Error("a list succeeded that could not ask every node")
+			}
+		})
+	}
+	for round := range 4 {
+		served, refused := p.all()
+		t.Logf("with one of two workers hanging %d of %d were served, the last after %s, and %d"+
+			" refused", served, len(p.cookies), p.slowest.Round(time.Millisecond), refused)
+		if refused != p.there || served != len(p.cookies)-p.there || refused == 0 || served == 0 {
+			t.Errorf("round %d: %d were served and %d refused, with %d sessions on the worker"+
+				" that hangs", round, served, refused, p.there)
+		}
+		if p.slowest >= wait/2 {
+			t.Errorf("round %d: a user of the other worker was served after %s", round, p.slowest)
+		}
 	}
 	expect(t, "store", m.Store().Name(), "postgres")
 	thaw()
+	end()
 	p.back()
 }

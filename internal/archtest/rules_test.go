@@ -8,11 +8,14 @@ const demo = "examples/webapp"
 // imports lists for each package of the root module what it may import in
 // addition to the standard library. "x/..." means x and everything below it.
 var imports = map[string][]string{
-	module:                {}, // its page on pkg.go.dev
-	"internal/batch":      {},
-	"internal/output":     {},
-	"internal/gen":        {"github.com/jackc/pgx/v5/..."},
-	"internal/schema":     {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
+	module:            {}, // its page on pkg.go.dev
+	"internal/batch":  {},
+	"internal/nodes":  {},
+	"internal/output": {},
+	"internal/gen":    {"github.com/jackc/pgx/v5/..."},
+	"internal/schema": {
+		module + "/internal/gen", module + "/internal/nodes", "github.com/jackc/pgx/v5/...",
+	},
 	"internal/dburl":      {"github.com/jackc/pgx/v5/..."},
 	"internal/secretfile": {},
 	"internal/archtest":   {},
@@ -65,7 +68,7 @@ var imports = map[string][]string{
 	"internal/postgres": {
 		"github.com/jackc/pgx/v5/...", module + "/sessionstore/store", module + "/internal/batch",
 		module + "/internal/coherence", module + "/internal/gen", module + "/internal/keyring",
-		module + "/internal/object",
+		module + "/internal/nodes", module + "/internal/object",
 		module + "/internal/schema", module + "/internal/trace",
 	},
 	"internal/cached": {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -21,7 +22,8 @@ type combined[C any] struct {
 
 	// row returns the session that a call works on: a batch holds none twice.
 	row func(*C) store.ID
-	// result returns the session that comes back.
+	// result returns the session that comes back. Without batch it is nil if
+	// that is row's.
 	result func(*C) store.ID
 	// share: calls for one session may have the same result.
 	share bool
@@ -110,7 +112,7 @@ func (c *combined[C]) recorded(ctx context.Context, call *C, alone rowCall) (row
 	if !c.events.records(&note, kind) {
 		return alone, false
 	}
-	return rowCall{c.op, func(ctx context.Context, db querier) (*store.Record, error) {
+	return rowCall{c.op, alone.on, func(ctx context.Context, db querier) (*store.Record, error) {
 		rec, err := alone.run(ctx, db)
 		if err == nil {
 			err = c.events.change(ctx, db, &note, kind, rec)
@@ -121,9 +123,20 @@ func (c *combined[C]) recorded(ctx context.Context, call *C, alone rowCall) (row
 
 // alone is a call that waits for its row.
 func (c *combined[C]) alone(call *C) rowCall {
-	return rowCall{c.op, func(ctx context.Context, db querier) (*store.Record, error) {
+	return rowCall{c.op, c.on(call), func(ctx context.Context, db querier) (*store.Record, error) {
 		return c.single(ctx, db, call)
 	}}
+}
+
+// on returns the nodes of Citus that a call asks: a rotation asks two.
+func (c *combined[C]) on(call *C) nodes.Place {
+	switch {
+	case c.exec.nodes == nil:
+		return nodes.Place{}
+	case c.result == nil:
+		return c.exec.nodes.at(c.row(call))
+	}
+	return c.exec.nodes.at(c.row(call), c.result(call))
 }
 
 // run answers calls that came together. An error means that none of them had an
@@ -202,7 +215,9 @@ func (c *combined[C]) runSingle(ctx context.Context, call *C) ([]result, error) 
 		return err
 	}
 	then := c.look([]C{*call}, func(*C) *store.Record { return rec })
-	err := c.exec.exec(ctx, statement{op: c.op, run: run, tx: c.tx, then: then})
+	err := c.exec.exec(ctx, statement{
+		op: c.op, run: run, tx: c.tx, on: c.on(call), then: then,
+	})
 	return []result{{Value: rec, Err: err}}, nil
 }
 

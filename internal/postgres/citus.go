@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -27,7 +29,8 @@ var _ store.Store = (*citusStore)(nil)
 
 func newCitusStore(b base) *citusStore {
 	s := &citusStore{common{base: b}}
-	cfg := batch.Config{InFlight: b.exec.pool.size(), MaxBatch: 1}
+	// The limit of the nodes says who waits: see nodeLimit.
+	cfg := batch.Config{InFlight: nodes.MaxWaiting, MaxBatch: 1}
 	s.loads = combined[store.ID]{op: opLoad, row: ownID, single: s.load}.start(b.exec, b.rows, cfg)
 	s.creates = combined[createCall]{
 		op: opCreate, row: draftID, single: s.createRow,
@@ -36,7 +39,7 @@ func newCitusStore(b base) *citusStore {
 		op: opSave, row: savedID, single: s.saveRow,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
-		op: opRotate, row: oldID, single: s.rotateLocked, tx: true,
+		op: opRotate, row: oldID, result: newID, single: s.rotateLocked, tx: true,
 	}.start(b.exec, b.rows, cfg)
 	return s
 }
@@ -92,7 +95,7 @@ func (s *citusStore) userOf(ctx context.Context, id store.ID) (userID string, er
 		userID, err = s.queries.DistributedUser(ctx, db, id[:])
 		return err
 	}
-	err = s.exec.exec(ctx, statement{op: opLook, run: run})
+	err = s.exec.exec(ctx, statement{op: opLook, run: run, on: s.exec.nodes.at(id)})
 	return userID, err
 }
 
@@ -121,18 +124,24 @@ func (s *citusStore) rotateLocked(
 
 // Touch implements [store.Store].
 func (s *citusStore) Touch(ctx context.Context, touches []store.Touch) error {
-	return s.touchEach(ctx, touches, func(ctx context.Context, t *store.Touch) error {
+	byNode := map[nodes.Place][]store.Touch{}
+	for i := range touches {
+		on := s.exec.nodes.at(touches[i].ID)
+		byNode[on] = append(byNode[on], touches[i])
+	}
+	touch := func(ctx context.Context, t *store.Touch) error {
 		s.exec.tallies[opTouch].add(1)
 		run := func(ctx context.Context, db querier) error {
 			return s.touchRow(ctx, db, t)
 		}
-		err := s.exec.exec(ctx, statement{op: opTouch, run: run})
+		err := s.exec.exec(ctx, statement{op: opTouch, run: run, on: s.exec.nodes.at(t.ID)})
 		if rowFault(err) {
 			s.logTouch(ctx, t, err)
 			return nil
 		}
 		return err
-	})
+	}
+	return s.touchEach(ctx, touch, slices.Collect(maps.Values(byNode))...)
 }
 
 // Delete implements [store.Store].
@@ -152,7 +161,7 @@ func (s *citusStore) delete(
 		})
 		return err
 	}
-	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
+	err := s.exec.exec(ctx, statement{op: opDelete, run: run, on: s.exec.nodes.at(id)})
 	return deletion(missed, err), err
 }
 
@@ -175,7 +184,9 @@ func (s *citusStore) Revoke(
 		ids, n, err = s.revokeIn(ctx, db, sel)
 		return err
 	}
-	err = s.exec.exec(ctx, statement{op: opRevoke, run: run, tx: true, within: within})
+	err = s.exec.exec(ctx, statement{
+		op: opRevoke, run: run, tx: true, on: nodes.Everywhere, within: within,
+	})
 	return ids, revocation(n, err), err
 }
 
@@ -293,6 +304,7 @@ func (s *citusStore) Stats(ctx context.Context, exact bool) (store.Stats, error)
 // detector stays with that.
 type citusDetector struct {
 	schema string
+	nodes  *nodeLimit
 	found  atomic.Bool
 }
 
@@ -302,8 +314,12 @@ func (d *citusDetector) detect(ctx context.Context, db querier) (bool, error) {
 		return true, nil
 	}
 	is, err := schema.Distributed(ctx, db, d.schema)
-	if err == nil && is {
-		d.found.Store(true)
+	if err != nil || !is {
+		return false, err
 	}
-	return is, err
+	if err := d.nodes.learn(ctx, db); err != nil {
+		return false, err
+	}
+	d.found.Store(true)
+	return true, nil
 }

@@ -409,6 +409,8 @@ var sentinels = []struct {
 	{store.ErrRevoked, classResult},
 	{errUserChanged, classResult},
 	{errUnrecovered, classResult},
+	{errNodeBusy, classResult},
+	{errBusy, classResult},
 	{errSettings, classRow},
 	{errColumns, classRow},
 	{errStandby, classStandby},

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -30,6 +31,8 @@ type statement struct {
 	conn func(ctx context.Context, conn *pgxpool.Conn) error
 	// tx runs it in a READ COMMITTED transaction.
 	tx bool
+	// on says which nodes of a Citus cluster it asks. A plain table ignores it.
+	on nodes.Place
 	// then runs on the same connection, in a transaction of its own, once this
 	// one has committed. Nothing depends on its error; nil is none.
 	then *statement
@@ -45,6 +48,8 @@ type executor struct {
 	tallies *tallies
 	// plans is nil if Postgres keeps all plans.
 	plans *plans
+	// nodes bounds the statements for one node of Citus; nil for a plain table.
+	nodes *nodeLimit
 	// isolate repeats a conflict in a READ COMMITTED transaction. A role or a
 	// database can have a stricter isolation. There, each row that another
 	// statement has just changed is a conflict.
@@ -94,6 +99,9 @@ func (x *executor) retry(caller context.Context, s statement) error {
 			return err
 		}
 		v := classify(err, x.pool.contacted.Load())
+		if v.class != classResult {
+			x.nodes.noteFailure()
+		}
 		uncertain = uncertain || effect != reading && v.outcome() != noEffect
 		if ctx.Err() != nil {
 			break
@@ -122,11 +130,15 @@ func unknownOutcome(err error) error { return fmt.Errorf("%w (%w)", err, store.E
 // commit's wait for a synchronous standby was cancelled. If the context ends
 // while Postgres has the statement, pgx closes the connection.
 func (x *executor) withConn(within *bounded, s statement) error {
-	conn, err := x.pool.acquire(within)
-	if err != nil {
+	if err := x.nodes.enter(within, s.on); err != nil {
 		return err
 	}
-	defer conn.Release()
+	conn, err := x.pool.acquire(within)
+	if err != nil {
+		x.nodes.drop(s.on)
+		return err
+	}
+	defer x.nodes.release(conn, s.on)
 	pc := conn.Conn().PgConn()
 	ctx, err := within.attach(pc)
 	if err != nil {
@@ -158,6 +170,9 @@ func (x *executor) withConn(within *bounded, s statement) error {
 		x.follow(ctx, conn, s.then)
 	}
 	x.plans.measure(ctx, conn, x.pool.schema)
+	if x.nodes.due() {
+		_ = x.nodes.learn(ctx, x.pool.querier(conn, x.plans)) // the next minute asks again
+	}
 	return nil
 }
 

@@ -167,6 +167,10 @@ func resultOf(err error) error {
 		return errUserChanged
 	case errors.Is(err, errUnrecovered):
 		return errUnrecovered
+	case errors.Is(err, errNodeBusy):
+		return errNodeBusy
+	case errors.Is(err, errBusy):
+		return errBusy
 	}
 	return store.ErrNotFound
 }

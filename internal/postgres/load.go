@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -137,7 +138,7 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 			read, err = r.many(ctx, left, err)
 			return err
 		}
-		err := b.exec.exec(ctx, statement{op: opList, run: run})
+		err := b.exec.exec(ctx, statement{op: opList, run: run, on: nodes.Everywhere})
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +186,7 @@ func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.
 		found, err = b.queries.OwnerAlive(ctx, db, arg)
 		return err
 	}
-	err = b.exec.exec(ctx, statement{op: opAlive, run: run})
+	err = b.exec.exec(ctx, statement{op: opAlive, run: run, on: nodes.Everywhere})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,7 +211,7 @@ func (b *base) tags(ctx context.Context, id store.ID) (tags []store.Tag, err err
 		tags = addTags(raw, nil)
 		return err
 	}
-	err = b.exec.exec(ctx, statement{op: opLook, run: run})
+	err = b.exec.exec(ctx, statement{op: opLook, run: run, on: b.exec.nodes.at(id)})
 	return tags, err
 }
 

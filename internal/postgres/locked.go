@@ -12,6 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -23,7 +24,9 @@ import (
 type rowQueues struct {
 	exec    *executor
 	queries *gen.Queries
-	places  chan struct{} // one for each row that has a connection
+	// places are one for each row that has a connection. They are nil on Citus,
+	// where the limit of the nodes bounds them.
+	places chan struct{}
 
 	mu     sync.Mutex
 	queues map[store.ID]*rowQueue
@@ -38,15 +41,16 @@ type rowQueue struct {
 // rowCall is a call for one row.
 type rowCall struct {
 	op  operation
+	on  nodes.Place
 	run func(context.Context, querier) (*store.Record, error)
 }
 
 func newRowQueues(exec *executor, queries *gen.Queries) *rowQueues {
-	return &rowQueues{
-		exec: exec, queries: queries,
-		places: make(chan struct{}, max(1, exec.pool.size()/2)),
-		queues: map[store.ID]*rowQueue{},
+	q := &rowQueues{exec: exec, queries: queries, queues: map[store.ID]*rowQueue{}}
+	if exec.nodes == nil {
+		q.places = make(chan struct{}, max(1, exec.pool.size()/2))
 	}
+	return q
 }
 
 // change is wait for a change whose caller needs to know its outcome.
@@ -104,14 +108,16 @@ func (q *rowQueues) leave(id store.ID, queue *rowQueue) {
 func (q *rowQueues) run(ctx context.Context, calls []rowCall) ([]result, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.exec.timeout)
 	defer cancel()
-	select {
-	case q.places <- struct{}{}:
-		defer func() { <-q.places }()
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, context.Canceled
+	if q.places != nil {
+		select {
+		case q.places <- struct{}{}:
+			defer func() { <-q.places }()
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, context.Canceled
+			}
+			return nil, errLockedTooLong()
 		}
-		return nil, errLockedTooLong()
 	}
 	results := make([]result, len(calls))
 	run := func(ctx context.Context, db querier) error {
@@ -133,7 +139,11 @@ func (q *rowQueues) run(ctx context.Context, calls []rowCall) ([]result, error) 
 		}
 		return nil
 	}
-	err := q.exec.exec(ctx, statement{op: calls[0].op, run: run, tx: true})
+	var on nodes.Place
+	for i := range calls {
+		on = on.Join(calls[i].on)
+	}
+	err := q.exec.exec(ctx, statement{op: calls[0].op, run: run, tx: true, on: on})
 	return results, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/keyring"
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -237,7 +238,7 @@ func (q *rowQueues) login(
 		}
 		return write.run(ctx, db)
 	}
-	return q.change(ctx, store.ID(userKey(userID)), rowCall{write.op, run})
+	return q.change(ctx, store.ID(userKey(userID)), rowCall{write.op, nodes.Everywhere, run})
 }
 
 // locks is how many rows the table of this name has.

@@ -101,7 +101,8 @@ func newStore(
 	}
 	pool := newPool(conns, schemaName)
 	tallies, broken := new(tallies), &brokenRows{logger: o.logger}
-	detector := &citusDetector{schema: schemaName}
+	onNodes := newNodeLimit(pool)
+	detector := &citusDetector{schema: schemaName, nodes: onNodes}
 	onPlain := &executor{
 		pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies,
 		plans: newPlans(pool.mode), isolate: true, detectCitus: detector.detect,
@@ -109,7 +110,9 @@ func newStore(
 	if o.events {
 		onPlain.onCitus = errEventsOnCitus
 	}
-	onCitus := &executor{pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies}
+	onCitus := &executor{
+		pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies, nodes: onNodes,
+	}
 	return &Store{
 		pool: pool, tracer: o.tracer, tallies: tallies, exec: onPlain, detector: detector,
 		plain: newPlainStore(newBase(onPlain, expiry, broken, o.events)),

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 
+	"github.com/reporadar/pgsession/internal/nodes"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -31,7 +32,7 @@ func (b *base) stats(
 		}
 		return estimate(ctx, db, &s)
 	}
-	err = b.exec.exec(ctx, statement{op: opStats, run: run})
+	err = b.exec.exec(ctx, statement{op: opStats, run: run, on: nodes.Everywhere})
 	return s, err
 }
 
@@ -49,7 +50,7 @@ func (b *base) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
 		n, ok = int(deleted), deleted >= 0
 		return err
 	}
-	err = b.exec.exec(ctx, statement{op: opPrune, run: run})
+	err = b.exec.exec(ctx, statement{op: opPrune, run: run, on: nodes.Everywhere})
 	if err != nil || !ok {
 		return 0, false, err
 	}

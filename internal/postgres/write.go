@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -218,9 +217,10 @@ func (s *plainStore) touchMany(ctx context.Context, touches []store.Touch) error
 	switch {
 	case err == nil && len(locked) > 0:
 		left := setOf(locked)
-		return s.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t store.Touch) bool {
+		rest := slices.DeleteFunc(slices.Clone(touches), func(t store.Touch) bool {
 			return !left[t.ID]
-		}), s.touchLocked)
+		})
+		return s.touchEach(ctx, s.touchLocked, rest)
 	case !rowFault(err):
 		return err
 	case len(touches) == 1:
@@ -239,7 +239,7 @@ func (s *plainStore) touchLocked(ctx context.Context, t *store.Touch) error {
 	run := func(ctx context.Context, db querier) (*store.Record, error) {
 		return &store.Record{}, s.touchRow(ctx, db, t)
 	}
-	_, _, err := s.rows.wait(ctx, t.ID, rowCall{opTouch, run})
+	_, _, err := s.rows.wait(ctx, t.ID, rowCall{op: opTouch, run: run})
 	return err
 }
 
@@ -253,33 +253,33 @@ func (b *base) touchRow(ctx context.Context, db querier, t *store.Touch) error {
 }
 
 // touchEach touches each session by itself. It leaves half of the connections
-// to requests.
+// to requests. No group waits for the sessions of another one.
 func (b *base) touchEach(
-	ctx context.Context, touches []store.Touch, touch func(context.Context, *store.Touch) error,
+	ctx context.Context, touch func(context.Context, *store.Touch) error, groups ...[]store.Touch,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, b.exec.timeout) // for all of them
 	defer cancel()
-	errs := make([]error, len(touches))
-	var next atomic.Int64
+	var failed atomic.Int64
+	touches := 0
+	var first atomic.Pointer[error]
 	var all sync.WaitGroup
-	for range min(len(touches), max(1, b.exec.pool.size()/2)) {
-		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(touches)); i = next.Add(1) - 1 {
-				errs[i] = touch(ctx, &touches[i])
-			}
-		})
-	}
-	all.Wait()
-	failed := 0
-	var first error
-	for _, err := range errs {
-		if err != nil {
-			failed++
-			first = cmp.Or(first, err)
+	for _, group := range groups {
+		touches += len(group)
+		var next atomic.Int64
+		for range min(len(group), max(1, b.exec.pool.size()/2/len(groups))) {
+			all.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(group)); i = next.Add(1) - 1 {
+					if err := touch(ctx, &group[i]); err != nil {
+						failed.Add(1)
+						first.CompareAndSwap(nil, &err)
+					}
+				}
+			})
 		}
 	}
-	if first != nil {
-		return fmt.Errorf("%d of %d sessions: %w", failed, len(touches), first)
+	all.Wait()
+	if err := first.Load(); err != nil {
+		return fmt.Errorf("%d of %d sessions: %w", failed.Load(), touches, *err)
 	}
 	return nil
 }
@@ -321,7 +321,7 @@ func (s *plainStore) delete(
 			none.Store(missed)
 			return &store.Record{}, err
 		}
-		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, run})
+		_, _, err = s.rows.wait(ctx, id, rowCall{op: opDelete, run: run})
 		missed = none.Load()
 	}
 	r := deletion(missed, err)

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/nodes"
 )
 
 // These statements stand in Go because sqlc can't check them: the tables that
@@ -24,6 +27,19 @@ func Distributed(ctx context.Context, db gen.DBTX, schemaName string) (is bool, 
 	)`
 	err = db.QueryRow(ctx, hashed, schemaName).Scan(&is)
 	return is, err
+}
+
+// Shards returns the ranges of hashes of the ids, with the node of each.
+func Shards(ctx context.Context, db gen.DBTX, schemaName string) ([]nodes.Shard, error) {
+	const placed = `SELECT s.shardminvalue::integer, s.shardmaxvalue::integer, p.groupid
+		FROM pg_catalog.pg_dist_shard AS s
+		JOIN pg_catalog.pg_dist_placement AS p ON p.shardid = s.shardid AND p.shardstate = 1
+		WHERE s.logicalrelid::oid = pg_catalog.to_regclass($1::text || '.sessions')::oid`
+	rows, err := db.Query(ctx, placed, schemaName)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[nodes.Shard])
 }
 
 // Bytes returns the size of all shards of the sessions, without their indexes.
