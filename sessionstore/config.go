@@ -251,6 +251,11 @@ type notice struct {
 	attrs   []any
 }
 
+// notice adds a line about a setting.
+func (c *Config) notice(message string, attrs ...any) {
+	c.notices = append(c.notices, notice{message, attrs})
+}
+
 // logNotices logs settings that are valid and may be unintended.
 func (c Config) logNotices() {
 	for _, n := range c.notices {

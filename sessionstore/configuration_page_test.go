@@ -26,6 +26,7 @@ const configurationText = `# Configuration
 All faults are reported at once, by name, without values.
 Durations are milliseconds, or have a unit: ` + "`168h`, `15m`" + `.
 An empty variable counts as not set.
+A variable ` + "`SESSION_…`" + ` that is not in the table, such as a mistyped one, has no effect: the log names it at start, and so does [` + "`pgsession doctor`" + `](pgsession.md).
 ` + "`DATABASE_URL_FILE`, `SESSION_SECRET_FILE`, `SESSION_ENCRYPTION_KEY_FILE`, `REDIS_URL_FILE` and `LEGACY_SESSION_SECRET_FILE`" + ` name a file that has the value, [in place of the variable](../operations/deploying.md#secrets-as-files); line breaks at its end are cut.
 [.env.example](../../.env.example) has all variables, commented out.
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/secretfile"
+	"github.com/reporadar/pgsession/internal/variable"
 	"github.com/reporadar/pgsession/legacy"
 	"github.com/reporadar/pgsession/legacy/express"
 )
@@ -26,8 +27,18 @@ import (
 //
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
 // themselves. [Open], [New] and [NewWithStore] log a WARN if a value may have
-// been meant otherwise.
-func ConfigFromEnv() (Config, error) { return ConfigFrom(os.LookupEnv) }
+// been meant otherwise, and for each variable SESSION_… that is no setting,
+// such as a mistyped one.
+func ConfigFromEnv() (Config, error) {
+	cfg, err := ConfigFrom(os.LookupEnv)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, v := range variable.In(os.Environ()) {
+		cfg.notice("unknown session variable", "variable", v.Name, "advice", v.Advice())
+	}
+	return cfg, nil
+}
 
 // envNames are the variables of the fields that Config.check reports.
 var envNames = map[string]string{
@@ -57,7 +68,8 @@ var envNames = map[string]string{
 }
 
 // ConfigFrom is [ConfigFromEnv] for variables from elsewhere, such as a file.
-// lookup returns the value of a variable, as [os.LookupEnv] does.
+// lookup returns the value of a variable, as [os.LookupEnv] does. A mistyped
+// variable is not noticed.
 func ConfigFrom(lookup func(name string) (string, bool)) (Config, error) {
 	e := environment{lookup: lookup, unread: map[string]bool{}}
 	e.legacySecret = e.exact("LEGACY_SESSION_SECRET", "LEGACY_SESSION_SECRET_FILE")

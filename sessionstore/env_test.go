@@ -5,6 +5,7 @@ import (
 	"errors"
 	"go/ast"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/variable"
 )
 
 // envNamesOfTheReadme lists the documented variables.
@@ -513,6 +516,70 @@ func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
 	if c, err := ConfigFromEnv(); err != nil || c.IdleTimeout != time.Minute ||
 		!slices.Equal(c.Secrets, []Secret{secretA}) {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// A variable that no one reads is named in the log, with the one that was
+// meant, and without its value.
+func TestUnknownVariablesAreLogged(t *testing.T) {
+	for _, name := range envNamesOfTheReadme {
+		t.Setenv(name, "")
+	}
+	t.Setenv("DATABASE_URL", "postgres://db.example/app")
+	t.Setenv("SESSION_SECRET", string(secretA))
+	t.Setenv("SESSION_MANAGER", "local/host")
+	start := func() string {
+		cfg, err := ConfigFromEnv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		m, err := NewWithStore(NewMemory(cfg.Expiry(), 0), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = m.Close()
+		return log.String()
+	}
+	if log := start(); log != "" {
+		t.Errorf("of known variables the log is %q", log)
+	}
+	t.Setenv("SESSION_IDLE_TIMEOUT", "7355608s")
+	log := start()
+	const want = `level=WARN msg="unknown session variable" variable=SESSION_IDLE_TIMEOUT ` +
+		`advice="it has no effect on pgsession: set SESSION_TIMEOUT instead`
+	if !strings.Contains(log, want) || strings.Count(log, "\n") != 1 ||
+		strings.Contains(log, "7355608") {
+		t.Errorf("the log is %q, want %s", log, want)
+	}
+}
+
+// The list by which mistyped variables are found is that of the variables and
+// fields.
+func TestTheListOfVariables(t *testing.T) {
+	asked := map[string]bool{}
+	_, _ = ConfigFrom(func(name string) (string, bool) { asked[name] = true; return "", false })
+	got, want := slices.Sorted(maps.Keys(variable.Fields)), slices.Sorted(maps.Keys(asked))
+	if !slices.Equal(got, want) {
+		t.Errorf("the list has %q, and read are %q", got, want)
+	}
+	of, listed := variablesOf(t, leaves(t)), map[string]bool{}
+	for name, fields := range variable.Fields {
+		for _, field := range fields {
+			if !slices.ContainsFunc(of[field], func(by string) bool {
+				by, _, _ = strings.Cut(strings.Trim(by, "`"), "=")
+				return by == name
+			}) {
+				t.Errorf("%s sets no field %s", name, field)
+			}
+			listed[field] = true
+		}
+	}
+	for field := range of {
+		if !listed[field] {
+			t.Errorf("the list lacks the field %s", field)
+		}
 	}
 }
 

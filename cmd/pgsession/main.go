@@ -29,7 +29,7 @@ func main() {
 	// program does not end halfway through a revoke or a migration.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := operator.Run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	status := operator.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }

@@ -18,6 +18,7 @@ var imports = map[string][]string{
 	},
 	"internal/dburl":      {"github.com/jackc/pgx/v5/..."},
 	"internal/secretfile": {},
+	"internal/variable":   {},
 	"internal/archtest":   {},
 	"internal/coherence":  {},
 	"internal/keyring":    {},
@@ -41,7 +42,7 @@ var imports = map[string][]string{
 	"internal/operator": {
 		module + "/cache", module + "/db", module + "/internal/dburl",
 		module + "/internal/migrate", module + "/internal/output", module + "/internal/postgres",
-		module + "/internal/schema",
+		module + "/internal/schema", module + "/internal/variable",
 		module + "/sessionstore", module + "/sessionstore/store",
 		"github.com/jackc/pgx/v5/...",
 	},
@@ -85,6 +86,7 @@ var imports = map[string][]string{
 		module + "/internal/cookie", module + "/internal/dburl", module + "/internal/memory",
 		module + "/internal/object", module + "/internal/outage", module + "/internal/postgres",
 		module + "/internal/schema", module + "/internal/secretfile", module + "/internal/trace",
+		module + "/internal/variable",
 		module + "/legacy", module + "/legacy/express", module + "/sessionstore/store",
 	},
 	"adapters/scsstore": {

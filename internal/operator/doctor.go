@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/internal/variable"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -118,7 +119,11 @@ func (p *patient) configuration() bool {
 		p.add("environment", note, "an application would not start with it: "+oneLine(fault),
 			"this command does not need it; look at the environment of the application")
 	}
-	if err == nil {
+	unknown := variable.In(p.environ)
+	for _, v := range unknown {
+		p.add("environment", note, v.Name+" is set, and is no setting", v.Advice())
+	}
+	if err == nil && len(unknown) == 0 {
 		p.add("environment", fine, "an application can start with it", "")
 	}
 	return true

@@ -91,10 +91,11 @@ var commands = map[string]command{
 }
 
 // Run executes a command line and returns the exit status. args are those after
-// the name of the program. A command whose output was not written has failed.
-func Run(ctx context.Context, args []string, env Lookup, stdout, stderr io.Writer) int {
+// the name of the program, and environ is that of os.Environ. A command whose
+// output was not written has failed.
+func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	out := output.To(stdout)
-	status := execute(ctx, args, env, out, stderr)
+	status := execute(ctx, args, environ, out, stderr)
 	if err := out.Err(); err != nil && status != failed {
 		_, _ = fmt.Fprintf(stderr, "pgsession: the output is not complete: %v\n", err)
 		return failed
@@ -102,7 +103,8 @@ func Run(ctx context.Context, args []string, env Lookup, stdout, stderr io.Write
 	return status
 }
 
-func execute(ctx context.Context, args []string, env Lookup, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	env := lookupIn(environ)
 	name := ""
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
@@ -146,7 +148,9 @@ func execute(ctx context.Context, args []string, env Lookup, stdout, stderr io.W
 		defer stop()
 		ctx = limited
 	}
-	err = do.run(ctx, &call{options: o, env: env, out: stdout, progress: stderr, now: time.Now})
+	err = do.run(ctx, &call{
+		options: o, environ: environ, env: env, out: stdout, progress: stderr, now: time.Now,
+	})
 	return statusOf(ctx, err, stderr)
 }
 

@@ -41,20 +41,48 @@ func TestExitStatus(t *testing.T) {
 		"too little time":      {"stats -timeout 1us", misuse, "", "must be a duration"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			env := func(name string) (string, bool) {
-				if name == "DATABASE_URL" {
-					return nowhere, true
-				}
-				return "", false
-			}
+			environ := []string{"DATABASE_URL=" + nowhere}
 			var stdout, stderr bytes.Buffer
-			got := Run(context.Background(), strings.Fields(c.args), env, &stdout, &stderr)
+			got := Run(context.Background(), strings.Fields(c.args), environ, &stdout, &stderr)
 			if got != c.status || !strings.Contains(stdout.String(), c.stdout) ||
 				!strings.Contains(stderr.String(), c.stderr) ||
 				strings.Contains(stdout.String()+stderr.String(), "sesame") {
 				t.Errorf("status %d, want %d\n%s\n%s", got, c.status, &stdout, &stderr)
 			}
 		})
+	}
+}
+
+// A mistyped variable is named by the doctor, without its value.
+func TestTheDoctorNamesUnknownVariables(t *testing.T) {
+	environ := []string{
+		"DATABASE_URL=postgres://me:sesame@127.0.0.1:1/shop", "SESSION_SECRET=" +
+			strings.Repeat("abcdefgh", 4), "SESSION_MANAGER=local/host",
+	}
+	examine := func(environ ...string) string {
+		var stdout, stderr bytes.Buffer
+		if got := Run(t.Context(), []string{"doctor"}, environ, &stdout, &stderr); got != foundIt {
+			t.Errorf("status %d, want %d: %s", got, foundIt, &stderr)
+		}
+		return stdout.String()
+	}
+	const known = "ok     environment: an application can start with it\n"
+	if out := examine(environ...); !strings.Contains(out, known) {
+		t.Errorf("of known variables it says\n%s", out)
+	}
+	out := examine(append(environ, "SESSION_IDLE_TIMEOUT=15m", "SESSION_PIN=7355608")...)
+	for _, want := range []string{
+		"note   environment: SESSION_IDLE_TIMEOUT is set, and is no setting\n" +
+			"       -> it has no effect on pgsession: set SESSION_TIMEOUT instead",
+		"note   environment: SESSION_PIN is set, and is no setting\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the doctor says\n%s\nwithout\n%s", out, want)
+		}
+	}
+	if strings.Contains(out, "15m") || strings.Contains(out, "7355608") ||
+		strings.Contains(out, known) {
+		t.Errorf("the doctor says\n%s", out)
 	}
 }
 
