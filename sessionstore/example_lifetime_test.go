@@ -30,16 +30,18 @@ func ExampleWithLifetime() {
 			return
 		}
 		const userID = "ann" // check the password before
+		remember := r.FormValue("remember") != ""
 		lifetime := 12 * time.Hour
-		if r.FormValue("remember") != "" {
+		if remember {
 			lifetime = 30 * 24 * time.Hour
 		}
-		err = s.Login(r.Context(), userID, sessionstore.WithLifetime(lifetime))
+		err = s.Login(r.Context(), userID, sessionstore.DropValues,
+			sessionstore.AuthenticatedBy(1, "password"), sessionstore.WithLifetime(lifetime))
 		if err == nil {
-			err = s.RememberMe(r.FormValue("remember") != "")
+			err = s.RememberMe(remember)
 		}
 		if err == nil {
-			err = s.Save(r.Context())
+			err = s.Save(r.Context()) // for Info; else the response saves it
 		}
 		if err != nil {
 			sessionstore.ServeError(w, r, err)
@@ -72,7 +74,8 @@ func ExampleSession_ExpireIn() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := sessionstore.FromContext(r.Context())
 		if err == nil {
-			err = s.Login(r.Context(), "ann")
+			err = s.Login(r.Context(), "ann", sessionstore.DropValues,
+				sessionstore.AuthenticatedBy(1, "password"))
 		}
 		if err == nil {
 			err = s.Save(r.Context())

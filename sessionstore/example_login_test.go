@@ -27,7 +27,8 @@ func ExampleSession_Login() {
 			return
 		}
 		// Check the password before this line.
-		if err := s.Login(r.Context(), "ann"); err != nil {
+		if err := s.Login(r.Context(), "ann", sessionstore.DropValues,
+			sessionstore.AuthenticatedBy(1, "password")); err != nil {
 			http.Error(w, "please try again", http.StatusInternalServerError)
 			return
 		}

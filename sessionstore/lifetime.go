@@ -16,7 +16,8 @@ const minLifetime = time.Second
 //	if remember {
 //		lifetime = 30 * 24 * time.Hour
 //	}
-//	err := s.Login(ctx, userID, WithLifetime(lifetime))
+//	err := s.Login(ctx, userID, DropValues, AuthenticatedBy(1, "password"),
+//		WithLifetime(lifetime))
 //
 // [Config.IdleTimeout] ends a session that is not used, whatever its lifetime:
 // set it to the longest one. With [Session.RememberMe] the cookie lasts as long
