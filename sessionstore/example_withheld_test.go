@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -63,7 +64,9 @@ func callback(w http.ResponseWriter, r *http.Request) {
 	})
 	s, err := sessionstore.FromContext(r.Context())
 	if err == nil {
-		err = s.Login(r.Context(), userOf(r.PostFormValue("code")), sessionstore.DropValues)
+		user, at := proofOf(r.PostFormValue("code")) // and when the provider proved it
+		err = s.Login(r.Context(), user, sessionstore.DropValues,
+			sessionstore.AuthenticatedBy(1, "saml"), sessionstore.ProvedAt(at))
 	}
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
@@ -72,8 +75,10 @@ func callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/account", http.StatusSeeOther)
 }
 
-// userOf stands for the exchange of the code at the provider.
-func userOf(code string) string { return strings.TrimPrefix(code, "code-of-") }
+// proofOf stands for the exchange of the code at the provider.
+func proofOf(code string) (user string, at time.Time) {
+	return strings.TrimPrefix(code, "code-of-"), time.Now()
+}
 
 // A provider posts its answer from another site, so the browser withholds the
 // Strict cookie. ServeWithheld has the browser repeat the request with it.

@@ -67,14 +67,18 @@ func AuthenticatedBy(level int, methods ...string) LoginOption {
 const maxProofAge = 365 * 24 * time.Hour
 
 // ProvedAt says when the user proved who they are, if that was before the
-// request: the iat of an ID token, or its auth_time, or when a link by mail was
-// sent. A revoke of the user, of a tag of the login or of all users that came
-// later refuses the login with [ErrRevoked]. Without ProvedAt only a revoke
-// during the request does.
+// request: the iat of an ID token, or when a link by mail was sent. A revoke of
+// the user, of a tag of the login or of all users that came later refuses the
+// login with [ErrRevoked]. Without ProvedAt only a revoke during the request
+// does. The auth_time of an ID token is too old for it: after a revoke it would
+// refuse each login by single sign-on until the user proves it anew at the
+// provider.
 //
 // A time of the future counts as now, since the clock of an identity provider
-// may be ahead. If it is behind, a login right after a revoke is refused. The
-// zero time, and one of more than a year ago, are a *[ValueError] of the login.
+// may be ahead. If it is behind, a login right after a revoke is refused, and
+// within the second of the revoke, as iat has whole seconds: let the user try
+// again. The zero time, and one of more than a year ago, are a *[ValueError] of
+// the login.
 //
 // It changes no other time: the methods count as accepted with the login. It is
 // for [Session.Login] and [Session.BeginLogin]. The second factor comes after

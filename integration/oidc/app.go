@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -70,6 +71,9 @@ var (
 // begin sends the browser to the provider. The session keeps what belongs to
 // this login alone.
 func (a *App) begin(w http.ResponseWriter, r *http.Request) {
+	if sessionstore.ServeWithheld(w, r) {
+		return // a link of another site: a withheld session would not keep the state
+	}
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
@@ -129,11 +133,23 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	err = s.Login(r.Context(), token.Subject, sessionstore.DropValues,
 		sessionstore.AuthenticatedBy(1, "oidc"), sessionstore.ProvedAt(token.IssuedAt),
 		sessionstore.WithTags(tags...))
-	if err != nil {
-		sessionstore.ServeError(w, r, err)
-		return
+	if err == nil {
+		err = s.Save(r.Context()) // a revoke refuses the login here
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	switch {
+	case errors.Is(err, sessionstore.ErrRevoked):
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, tryAgain)
+	case err != nil:
+		sessionstore.ServeError(w, r, err)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
 }
+
+// tryAgain is for a user whose token is older than a revoke. The next one is
+// newer, when the clock of the provider has passed the revoke.
+const tryAgain = `<p>Your sessions were ended meanwhile. <a href="/login">Log in again</a></p>`
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -104,6 +104,7 @@ func newShop(t *testing.T) *shop {
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
 	m, err := sessionstore.New(t.Context(), pool, sessionstore.Config{
 		Env: sessionstore.Development, StoreTimeout: testkit.Patience,
+		Cookie: sessionstore.CookieConfig{SameSite: http.SameSiteStrictMode}, // as in production
 		Outage: sessionstore.OutageConfig{DisableEmergency: true},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -444,6 +445,43 @@ func TestLogoutRefusesLoginWithAnOlderToken(t *testing.T) {
 	w := ask(s.Handler(), http.MethodGet, "/callback?code=c&state="+sent.Get("state"), begun, nil)
 	if w.Code != http.StatusForbidden || s.who(cookieOf(w)) != "" {
 		t.Errorf("the login: status %d, of %q", w.Code, s.who(cookieOf(w)))
+	}
+	if !strings.Contains(w.Body.String(), `<a href="/login">`) {
+		t.Errorf("the user can't try again:\n%s", w.Body)
+	}
+}
+
+// A user follows a link of another site to the login. The browser sends the
+// marker, and not the session in which the login keeps its state.
+func TestALinkOfAnotherSiteBeginsALogin(t *testing.T) {
+	s := newShop(t)
+	sent, begun := s.begin()
+	s.idToken = func() string {
+		return s.provider.sign(claims{"sub": "ada", "nonce": sent.Get("nonce")}, nil)
+	}
+	w := ask(s.Handler(), http.MethodGet, "/callback?code=c&state="+sent.Get("state"), begun, nil)
+	marker := ""
+	for _, c := range w.Result().Cookies() {
+		if strings.HasSuffix(c.Name, "-set") {
+			marker = c.Name + "=" + c.Value
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/login", nil)
+	for name, value := range map[string]string{
+		"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate",
+		"Sec-Fetch-Dest": "document", "Cookie": marker,
+	} {
+		r.Header.Set(name, value)
+	}
+	link := httptest.NewRecorder()
+	s.Handler().ServeHTTP(link, r)
+	if marker == "" || link.Code != http.StatusOK ||
+		!strings.Contains(link.Body.String(), "location.replace") {
+		t.Errorf("with the marker %q the link is answered with %d, to %q", marker, link.Code,
+			link.Header().Get("Location"))
+	}
+	if status, cookie := s.login("ada", "s1", nil); status != http.StatusSeeOther {
+		t.Errorf("the next login: status %d, %q", status, cookie)
 	}
 }
 
