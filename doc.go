@@ -19,7 +19,8 @@
 //
 // Make the schema, once per deploy, with DATABASE_URL set:
 //
-//	go run github.com/reporadar/pgsession/cmd/migrate@latest up
+//	go get -tool github.com/reporadar/pgsession/cmd/migrate@latest
+//	go tool migrate up
 //
 // Then put the middleware around the handlers of the program:
 //

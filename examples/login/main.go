@@ -28,7 +28,10 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 {{else}}<form method="post" action="/login">
 <input name="user"> <input name="password" type="password"> <button>Log in</button></form>{{end}}`))
 
-func home(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) error {
+func home(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+	if sessionstore.ServeWithheld(w, r) {
+		return nil // a link of another site: the browser asks again, with its cookie
+	}
 	message, _, err := flash.Pop(s) // reads and removes it
 	if err != nil {
 		return err
@@ -96,12 +99,8 @@ func main() {
 	server := &http.Server{
 		Addr: addr, Handler: newSite(sessions), ReadHeaderTimeout: 10 * time.Second,
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		<-ctx.Done()
-		_ = server.Shutdown(context.Background())
-	}()
+	done := make(chan error, 1)
+	go func() { <-ctx.Done(); done <- server.Shutdown(context.Background()) }()
 	if cfg.Env == sessionstore.Development {
 		log.Print("http://", addr)
 		err = server.ListenAndServe()
@@ -112,8 +111,7 @@ func main() {
 	if !errors.Is(err, http.ErrServerClosed) {
 		log.Fatal(err)
 	}
-	<-done
-	if err := sessions.Close(); err != nil { // writes the last uses
+	if err := errors.Join(<-done, sessions.Close()); err != nil { // Close writes the last uses
 		log.Print(err)
 	}
 }

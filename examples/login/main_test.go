@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/sessiontest"
 )
 
@@ -22,6 +23,45 @@ func TestAUserIsGreeted(t *testing.T) {
 	}
 	if message, err := flash.Get(sessions.After(t, r, w.Result())); message != "" || err != nil {
 		t.Errorf("the message is there a second time: %q, %v", message, err)
+	}
+}
+
+// In production a link in a mail brings no session cookie, but the marker
+// beside it. The page that answers it goes to the same address, from this site.
+func TestALinkInAMailGreetsItsUser(t *testing.T) {
+	sessions := sessiontest.New(t, func(c *sessionstore.Config) {
+		c.Env = sessionstore.Production
+	})
+	site := newSite(sessions.Manager)
+	const at = "https://shop.example"
+	r := sessions.Request(t, "POST", at+"/login?user=ada&password=analytical", nil)
+	w := httptest.NewRecorder()
+	site.ServeHTTP(w, r)
+	browser := w.Result().Cookies()
+
+	visit := func(from string, brings func(name string) bool) string {
+		r := sessions.Request(t, "GET", at+"/", nil)
+		for name, value := range map[string]string{
+			"Site": from, "Mode": "navigate", "Dest": "document",
+		} {
+			r.Header.Set("Sec-Fetch-"+name, value)
+		}
+		for _, c := range browser {
+			if brings(c.Name) {
+				r.AddCookie(c)
+			}
+		}
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	link := visit("cross-site", func(name string) bool { return strings.HasSuffix(name, "-set") })
+	if !strings.Contains(link, "location.replace") || strings.Contains(link, "password") {
+		t.Errorf("the link is answered with\n%s", link)
+	}
+	if page := visit("same-origin", func(string) bool { return true }); !strings.Contains(page,
+		"Hello, ada.") {
+		t.Errorf("the request of that page is answered with\n%s", page)
 	}
 }
 

@@ -199,7 +199,6 @@ func TestSlowREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newReader(t)
-	r.run("go mod init try")
 	commands := 0
 	for _, block := range fenced.FindAllStringSubmatch(string(text), -1) {
 		if block[1] != "console" {
