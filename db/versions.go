@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3/database"
+
+	"github.com/reporadar/pgsession/internal/schema"
 )
 
 // versions replaces the statements of goose on the version table, which leave
@@ -63,15 +65,7 @@ func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 	case err != nil:
 		return err
 	}
-	return lesserOwner("schema "+v.schema, owner, lesser)
-}
-
-// lesserOwner is the error for an object whose owner could run code with the
-// rights of this session. A SET ROLE would not help: the code can go back to
-// the role that logged in.
-func lesserOwner(object, owner, lesser string) error {
-	return fmt.Errorf("%s belongs to role %s, whose code could run with your rights: "+
-		"log in as role %s", object, quoted(owner), quoted(lesser))
+	return &schema.LesserOwner{Object: "schema " + v.schema, Owner: owner, LogIn: lesser}
 }
 
 // quoted returns the name of a role or a database as SQL spells it.
@@ -139,7 +133,7 @@ func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) 
 	case err != nil:
 		return false, err
 	case lesser != "":
-		return false, lesserOwner("table "+v.table, owner, lesser)
+		return false, &schema.LesserOwner{Object: "table " + v.table, Owner: owner, LogIn: lesser}
 	case odd != "":
 		return false, fmt.Errorf("table %s %s, so it was not created by a migration: "+
 			"drop it and run `migrate baseline`, which makes it anew", v.table, odd)

@@ -3,8 +3,9 @@
 --
 -- It needs the rights of pgsession_monitor and pg_monitor. Without the latter
 -- Postgres hides what other roles are doing, and raises no alarm about them. A
--- superuser has both. It reads the catalog and the table, and no view: the
--- functions in a view run with the rights of the reader.
+-- superuser has both, and runs what the owner of the tables may have left in
+-- them: before roles.sql use another role. It reads the catalog and the tables,
+-- and no view: the functions in a view run with the rights of the reader.
 --
 -- Every function, operator and type names pg_catalog: the owner of a database sets
 -- the search_path of those who connect to it, also of a superuser.

@@ -26,9 +26,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = 1, 0, 0
-	if validate := cfg.ConnConfig.ValidateConnect; validate != nil {
-		cfg.ConnConfig.ValidateConnect = withBuiltIns(validate)
-	}
+	dburl.CheckTargetWithBuiltIns(cfg)
 	return cfg, nil
 }
 
@@ -69,20 +67,3 @@ const (
 	cannotConnectNow   = "57P03"
 	tooManyConnections = "53300"
 )
-
-// withBuiltIns runs the check of target_session_attrs in a transaction in which
-// names mean the built-in functions. The check of pgx names no schema, and the
-// owner of the database may have put another one before pg_catalog.
-func withBuiltIns(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
-	return func(ctx context.Context, conn *pgconn.PgConn) error {
-		const begin = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp"
-		if _, err := conn.Exec(ctx, begin).ReadAll(); err != nil {
-			return err
-		}
-		if err := validate(ctx, conn); err != nil {
-			return err // pgx closes the connection
-		}
-		_, err := conn.Exec(ctx, "ROLLBACK").ReadAll()
-		return err
-	}
-}

@@ -294,6 +294,24 @@ func (p *patient) unseen(ctx context.Context) {
 	}
 }
 
+// owners reports whether no statement on the tables can run the code of a role
+// with fewer rights. All checks but that of the alarms read the catalog alone.
+func (p *patient) owners(ctx context.Context) bool {
+	const check = "owners"
+	err := checkOwners(ctx, p.pool, p.schema)
+	var lesser *schema.LesserOwner
+	switch {
+	case err == nil:
+		p.add(check, fine, "no statement here runs the code of a role with fewer rights", "")
+	case errors.As(err, &lesser):
+		p.add(check, wrong, lesser.Problem()+": the alarms were not looked at",
+			lesser.Remedy()+"; for good, "+p.piped("ops roles"))
+	default:
+		p.addError(check, err, "")
+	}
+	return err == nil
+}
+
 // role checks what the role of DATABASE_URL may do. It is that of the
 // application, or a member of it.
 func (p *patient) role(ctx context.Context) {

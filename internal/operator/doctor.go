@@ -89,10 +89,13 @@ func (p *patient) examine(ctx context.Context) {
 	p.clock(ctx)
 	p.pooler(ctx)
 	p.settings(ctx)
+	mayRead := p.owners(ctx)
 	if p.shape(ctx) {
 		p.role(ctx)
 		p.obstacles(ctx)
-		p.alarms(ctx)
+		if mayRead {
+			p.alarms(ctx)
+		}
 	}
 	p.replication(ctx)
 }

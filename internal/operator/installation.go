@@ -101,6 +101,7 @@ func openPool(cfg *sessionstore.Config) (*pgxpool.Pool, error) {
 		pc.ConnConfig.RuntimeParams["application_name"] = "pgsession"
 	}
 	pc.MaxConns, pc.MinConns, pc.MinIdleConns = maxConns, 0, 0
+	dburl.CheckTargetWithBuiltIns(pc)
 	sessionstore.ConfigurePool(pc)
 	return pgxpool.NewWithConfig(context.Background(), pc)
 }
@@ -115,25 +116,25 @@ type installation struct {
 
 // open opens the installation of the environment.
 func (c *call) open(ctx context.Context) (*installation, error) {
-	cfg, err := c.config()
-	if err != nil {
-		return nil, err
-	}
-	pool, err := openPool(&cfg)
-	if err != nil {
-		return nil, err
-	}
-	m, err := sessionstore.New(ctx, pool, cfg)
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("%w: `pgsession doctor` says more", err)
-	}
-	return &installation{m, pool, cfg}, nil
+	return c.connect(ctx, func(i *installation) (err error) {
+		i.Manager, err = sessionstore.New(ctx, i.pool, i.cfg)
+		return err
+	})
 }
 
 // openToRead is open without a Manager, which needs to write: a standby and a
 // read-only database will do.
 func (c *call) openToRead(ctx context.Context) (*installation, error) {
+	return c.connect(ctx, func(i *installation) error {
+		return schema.Check(ctx, i.pool, i.schemaName())
+	})
+}
+
+// connect opens the installation of the environment, unless a statement on it
+// could run the code of a role with fewer rights.
+func (c *call) connect(
+	ctx context.Context, open func(*installation) error,
+) (*installation, error) {
 	cfg, err := c.config()
 	if err != nil {
 		return nil, err
@@ -143,11 +144,30 @@ func (c *call) openToRead(ctx context.Context) (*installation, error) {
 		return nil, err
 	}
 	i := &installation{pool: pool, cfg: cfg}
-	if err := schema.Check(ctx, pool, i.schemaName()); err != nil {
+	if err = checkOwners(ctx, pool, i.schemaName()); err == nil {
+		err = open(i)
+	}
+	if err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: `pgsession doctor` says more", err)
+		if !errors.As(err, new(*schema.LesserOwner)) {
+			err = fmt.Errorf("%w: `pgsession doctor` says more", err)
+		}
+		return nil, err
 	}
 	return i, nil
+}
+
+// checkOwners returns a *schema.LesserOwner if a statement on the schema could
+// run the code of a role with fewer rights.
+func checkOwners(ctx context.Context, pool *pgxpool.Pool, schemaName string) error {
+	readOnly := pgx.TxOptions{AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, pool, readOnly, func(tx pgx.Tx) error {
+		const path = "SET LOCAL search_path = pg_catalog, pg_temp"
+		if _, err := tx.Exec(ctx, path); err != nil {
+			return err
+		}
+		return schema.CheckOwners(ctx, tx, schemaName)
+	})
 }
 
 // close ends all connections. What it returns is not of interest: a revoke has

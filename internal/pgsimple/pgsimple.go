@@ -167,6 +167,9 @@ func (r Result) gone() int { return r.Moved + r.Here + r.Ended }
 // prepare checks both tables, and what the rows say of the options.
 func (m *mover) prepare(ctx context.Context) error {
 	return m.tx(ctx, reading, func(tx pgx.Tx) error {
+		if err := schema.CheckOwners(ctx, tx, m.Schema); err != nil {
+			return err
+		}
 		if err := schema.Check(ctx, tx, m.Schema); err != nil {
 			return err
 		}
