@@ -26,8 +26,8 @@ type (
 	// Revocation reports what a revoke guarantees: Count, Committed, CacheAcked
 	// and MaxExposure. See [store.Revocation].
 	Revocation = store.Revocation
-	// Stats counts sessions: Total, Active, Expired, Exact, LastPruneAt and
-	// CountedAt. See [store.Stats].
+	// Stats counts sessions: Total, Active, Expired, Exact, Capped, LastPruneAt
+	// and CountedAt. See [store.Stats].
 	Stats = store.Stats
 	// CallStats counts the calls of one kind and their statements. See
 	// [store.CallStats].

@@ -30,7 +30,7 @@ type Health struct {
 	// this process is always "ok".
 	Cache string `json:"cache,omitempty"`
 	// Sessions has the counts, estimated on a big table; nil if the store is
-	// unavailable.
+	// unavailable. If they are Capped, Active is an upper bound.
 	Sessions *Stats `json:"sessions,omitempty"`
 	// Profile is the [Config]'s; empty without one.
 	Profile string `json:"profile,omitempty"`

@@ -89,6 +89,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	defer cancel()
 	_ = m.events.flush(flushing) // an emergency that begins here is logged before this line
 	attrs := []any{"store", m.store.Name(), "active", stats.Active, "exact", stats.Exact}
+	if stats.Capped {
+		attrs = append(attrs, "capped", true)
+	}
 	cfg.Logger.InfoContext(ctx, "sessions open", append(attrs, cfg.inForce()...)...)
 	return m, nil
 }

@@ -102,12 +102,16 @@ func (a *app) facts(h sessionstore.Health) (facts []fact) {
 		add("Cache", h.Cache, hits+" loads answered. Nothing depends on it.")
 	}
 	if h.Sessions != nil {
-		note := "Counted."
+		note, most, least := "Counted.", "", ""
 		if !h.Sessions.Exact {
 			note = "Estimated: the table is large."
 		}
-		add("Alive", number(float64(h.Sessions.Active)), note)
-		add("Expired, not pruned yet", number(float64(h.Sessions.Expired)), "They log no user in.")
+		if h.Sessions.Capped {
+			most, least = "at most ", "at least "
+		}
+		add("Alive", most+number(float64(h.Sessions.Active)), note)
+		add("Expired, not pruned yet", least+number(float64(h.Sessions.Expired)),
+			"They log no user in.")
 	}
 	last := "never"
 	if h.LastPruneAge != nil {

@@ -60,3 +60,20 @@ func TestWhenThePruneRuns(t *testing.T) {
 		}
 	}
 }
+
+// An estimate that stopped counting the expired sessions gives bounds.
+func TestBoundsOfACappedEstimate(t *testing.T) {
+	capped := &sessionstore.Stats{Active: 189_032, Expired: 10_000, Capped: true}
+	want := map[string]string{
+		"Alive": "at most 189032", "Expired, not pruned yet": "at least 10000",
+	}
+	for _, f := range (&app{}).facts(sessionstore.Health{Sessions: capped}) {
+		if value, ok := want[f.Name]; ok && f.Value != value {
+			t.Errorf("%s: %q, want %q", f.Name, f.Value, value)
+		}
+		delete(want, f.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("the page lacks %v", want)
+	}
+}

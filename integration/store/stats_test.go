@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/reporadar/pgsession/integration/pgtest"
@@ -76,5 +79,60 @@ func TestCountsAreExactOnASmallTableAndEstimatesOnABigOne(t *testing.T) {
 	}
 	if h := m.Health(t.Context()); h.Status != "ok" || h.Sessions == nil || h.Sessions.Exact {
 		t.Errorf("health: %+v", h.Sessions)
+	}
+}
+
+// With more expired sessions than an estimate counts, it says so. The rest of
+// them is in the number of those that are alive, and not one is.
+func TestAnEstimateOfManyExpiredSessionsIsCapped(t *testing.T) {
+	t.Parallel()
+	for name, distributed := range map[string]bool{"plain": false, "as on Citus": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databaseURL := pgtest.Database(t)
+			admin := pgtest.Pool(t, databaseURL)
+			if distributed {
+				pgtest.Distribute(t, admin)
+			}
+			pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
+			const add = `
+				INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at, data)
+				SELECT sha256(convert_to($2::text || i, 'UTF8')), now() - interval '1 hour',
+					now() + interval '1 day', jsonb_build_object('k', repeat('x', $3::int))
+				FROM generate_series(1, $1::int) AS i`
+			pgtest.Exec(t, admin, add, 9_999, "large", 1800)
+			pgtest.Exec(t, admin, "ANALYZE pgsession.sessions")
+			var log bytes.Buffer
+			cfg := config("")
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			m, err := sessionstore.New(t.Context(), pool, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err := m.Estimate(t.Context()); err != nil || s.Exact || s.Capped ||
+				s.Expired != 9_999 || strings.Contains(log.String(), "capped") {
+				t.Errorf("of 9,999 expired sessions: %+v, %v\n%s", s, err, &log)
+			}
+			pgtest.Exec(t, admin, add, 10_000, "small", 10)
+			pgtest.Exec(t, admin, "ANALYZE pgsession.sessions")
+			log.Reset()
+			if m, err = sessionstore.New(t.Context(), pool, cfg); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := m.Estimate(t.Context()); err != nil || s.Exact || !s.Capped ||
+				s.Expired != 10_000 || s.Active != s.Total-s.Expired {
+				t.Errorf("of 19,999 expired sessions: %+v, %v", s, err)
+			}
+			if !strings.Contains(log.String(), "exact=false capped=true") {
+				t.Errorf("the log is %s", &log)
+			}
+			if h := m.Health(t.Context()); h.Sessions == nil || !h.Sessions.Capped {
+				t.Errorf("health: %+v", h.Sessions)
+			}
+			if s, err := m.Stats(t.Context()); err != nil || s.Capped || s.Active != 0 ||
+				s.Expired != 19_999 {
+				t.Errorf("read to its end: %+v, %v", s, err)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -83,6 +84,25 @@ func TestTheDoctorNamesUnknownVariables(t *testing.T) {
 	if strings.Contains(out, "15m") || strings.Contains(out, "7355608") ||
 		strings.Contains(out, known) {
 		t.Errorf("the doctor says\n%s", out)
+	}
+}
+
+// An estimate that stopped counting the expired sessions says so: the rest of
+// them is no session that is alive.
+func TestStatsOfACappedEstimate(t *testing.T) {
+	s := sessionstore.Stats{Total: 199_032, Active: 189_032, Expired: 10_000, Capped: true}
+	for want, s := range map[string]sessionstore.Stats{
+		"alive                    at most 189032  estimated: -exact counts\n" +
+			"expired, not pruned yet  at least 10000\nlast prune               never\n": s,
+		"alive                    2  counted\n" +
+			"expired, not pruned yet  10001\nlast prune               never\n": {
+			Total: 10_003, Active: 2, Expired: 10_001, Exact: true,
+		},
+	} {
+		var out bytes.Buffer
+		if err := printStats(&out, s); err != nil || out.String() != want {
+			t.Errorf("%v\n%s\nwant\n%s", err, &out, want)
+		}
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
 )
 
 // stats counts the sessions.
@@ -26,17 +29,26 @@ func stats(ctx context.Context, c *call) error {
 	if c.json {
 		return json.NewEncoder(c.out).Encode(s)
 	}
-	how := "estimated: -exact counts"
-	if s.Exact {
+	return printStats(c.out, s)
+}
+
+// printStats prints the counts for a reader.
+func printStats(out io.Writer, s sessionstore.Stats) error {
+	how, most, least := "estimated: -exact counts", "", ""
+	switch {
+	case s.Exact:
 		how = "counted"
+	case s.Capped:
+		most, least = "at most ", "at least "
 	}
 	pruned := "never"
 	if !s.LastPruneAt.IsZero() {
 		age := s.CountedAt.Sub(s.LastPruneAt).Round(time.Second)
 		pruned = fmt.Sprintf("%s UTC, %v ago", clock(s.LastPruneAt), age)
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(table, "alive\t%d\t%s\n", s.Active, how)
-	_, _ = fmt.Fprintf(table, "expired, not pruned yet\t%d\nlast prune\t%s\n", s.Expired, pruned)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(table, "alive\t%s%d\t%s\n", most, s.Active, how)
+	_, _ = fmt.Fprintf(table, "expired, not pruned yet\t%s%d\nlast prune\t%s\n", least, s.Expired,
+		pruned)
 	return table.Flush()
 }

@@ -7,6 +7,10 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
+// maxExpired is the number of expired sessions at which an estimate stops, in
+// ExpiryEstimate and DistributedExpired.
+const maxExpired = 10_000
+
 // Stats implements [store.Store].
 func (s *plainStore) Stats(ctx context.Context, exact bool) (store.Stats, error) {
 	return s.stats(ctx, exact, func(ctx context.Context, db querier, stats *store.Stats) error {
@@ -30,7 +34,9 @@ func (b *base) stats(
 		if exact {
 			return b.count(ctx, db, &s)
 		}
-		return estimate(ctx, db, &s)
+		err = estimate(ctx, db, &s)
+		s.Capped = !s.Exact && s.Expired >= maxExpired
+		return err
 	}
 	err = b.exec.exec(ctx, statement{op: opStats, run: run, on: nodes.Everywhere})
 	return s, err
