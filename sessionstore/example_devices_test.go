@@ -29,43 +29,32 @@ func ExampleManager_List() {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, r *http.Request) {
-		s, err := sessionstore.FromContext(r.Context())
-		if err != nil {
-			sessionstore.ServeError(w, r, err)
-			return
-		}
-		if s.UserID() == "" { // the session has ended; List needs a user
-			http.Error(w, "please log in", http.StatusUnauthorized)
-			return
-		}
-		devices, err := sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
-		if err != nil {
-			sessionstore.ServeError(w, r, err)
-			return
-		}
-		for _, d := range devices { // an application uses html/template
-			note := ""
-			if d.Handle == s.Handle() {
-				note = ", this device"
+	users := sessionstore.RequireLogin(http.RedirectHandler("/login", http.StatusSeeOther))
+	mux.Handle("GET /devices", users(sessionstore.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+			devices, err := sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(w, "%v (%s)%s\n", d.Device(), d.Device().Kind, note)
-		}
-	})
-	mux.HandleFunc("POST /devices/{handle}/end", func(w http.ResponseWriter, r *http.Request) {
-		s, err := sessionstore.FromContext(r.Context())
-		if err != nil {
-			sessionstore.ServeError(w, r, err)
-			return
-		}
-		_, err = sessions.Revoke(r.Context(), s.UserID(),
-			sessionstore.Handle(r.PathValue("handle")))
-		if errors.Is(err, sessionstore.ErrNotFound) {
-			http.Error(w, "It has ended already.", http.StatusNotFound)
-		} else if err != nil {
-			sessionstore.ServeError(w, r, err)
-		}
-	})
+			for _, d := range devices { // an application uses html/template
+				note := ""
+				if d.Handle == s.Handle() {
+					note = ", this device"
+				}
+				fmt.Fprintf(w, "%v (%s)%s\n", d.Device(), d.Device().Kind, note)
+			}
+			return nil
+		})))
+	mux.Handle("POST /devices/{handle}/end", users(sessionstore.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+			_, err := sessions.Revoke(r.Context(), s.UserID(),
+				sessionstore.Handle(r.PathValue("handle")))
+			if errors.Is(err, sessionstore.ErrNotFound) {
+				http.Error(w, "It has ended already.", http.StatusNotFound)
+				return nil
+			}
+			return err
+		})))
 	site := sessions.Handler(mux)
 
 	request := func(method, path, agent string, cookies ...*http.Cookie) *http.Response {

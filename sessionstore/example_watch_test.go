@@ -38,8 +38,8 @@ func live(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), sessionstore.ErrNotFound) {
-				fmt.Fprint(w, "event: ended\ndata: your session has ended\n\n")
+			if errors.Is(context.Cause(ctx), sessionstore.ErrNotFound) { // ended, or a new token
+				fmt.Fprint(w, "event: ended\ndata: ask again who is logged in\n\n")
 			}
 			return
 		}
