@@ -454,9 +454,15 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"16.3.1", 2, "logins are logged, failures too", yours,
-			"`EventLogin`, `EventLoginBegan`, `Event.Methods`",
-			[]string{"TestEveryLoginHasItsLine", "TestTheLogNamesTheLogin"},
-			[]string{"The library logs what it is called for: a wrong password is yours to log."},
+			"`EventLogin`, `EventLoginBegan`, `Event.Methods`, `Config.RecordEvents`",
+			[]string{
+				"TestEveryLoginHasItsLine", "TestTheLogNamesTheLogin", "TestEventsOrNothing",
+				"TestEventsAreOff",
+			},
+			[]string{
+				"The library logs what it is called for: a wrong password is yours to log.",
+				"`Config.RecordEvents`, off by default, makes each a row too: see [recorded events](../guides/events.md).",
+			},
 		},
 		{
 			"16.3.2", 2, "refusals are logged", yours,
