@@ -217,8 +217,7 @@ func (x *requestState) suspect(ctx context.Context) {
 		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
 	}
 	if what.UserID != "" {
-		// A phone that leaves the house is no thief.
-		if agent || !portable(s.client.UserAgent) {
+		if agent || !roams(s.rec.Client, s.client) {
 			what.Action = c.cfg.Suspicion.Action
 		}
 		if c.cfg.Suspicion.Judge != nil {

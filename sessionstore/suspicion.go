@@ -97,14 +97,22 @@ func strayed(was, is Client) (agent, network bool) {
 	agent = was.UserAgent != is.UserAgent && was.UserAgent != "" && is.UserAgent != "" &&
 		!sameFamily(was.UserAgent, is.UserAgent) &&
 		!client.Fetches(was.UserAgent) && !client.Fetches(is.UserAgent)
-	network = was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() &&
-		was.IP.Is4() == is.IP.Is4() && networkOf(was.IP) != networkOf(is.IP)
+	if was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() {
+		from, to := networkOf(was.IP), networkOf(is.IP)
+		network = from != to && from.Addr().Is4() == to.Addr().Is4()
+	}
 	return agent, network
 }
 
+// roams reports whether a session is that of a phone or a tablet, which leaves
+// the house with it. The user agent of the last use must say so too: that of
+// the request may be a thief's.
+func roams(was, is Client) bool { return portable(was.UserAgent) && portable(is.UserAgent) }
+
 // networkOf returns the network that an access provider or an office assigns to
-// its users.
+// its users. An IPv4 address can be stored as one of IPv6.
 func networkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap()
 	bits := 48
 	if addr.Is4() {
 		bits = 16
@@ -120,8 +128,11 @@ func portable(ua string) bool {
 }
 
 // sameFamily reports whether two user agents differ only in versions, models
-// and build details.
+// and build details. None of these makes a portable device of another one.
 func sameFamily(a, b string) bool {
+	if portable(a) != portable(b) {
+		return false
+	}
 	as, bs := agentWords{rest: a}, agentWords{rest: b}
 	for {
 		word := as.next()
@@ -226,6 +237,7 @@ func (p *seenPlaces) add(session store.ID, from Client, action SuspiciousAction)
 		_, _ = h.WriteString(word)
 		_ = h.WriteByte(0)
 	}
+	maphash.WriteComparable(&h, portable(from.UserAgent))
 	if from.IP.IsValid() {
 		maphash.WriteComparable(&h, networkOf(from.IP))
 	}

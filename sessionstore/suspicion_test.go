@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -83,6 +84,18 @@ func TestClientChanges(t *testing.T) {
 			clientAt("", firefox), false, false,
 		},
 		{
+			"the same network, stored as one of IPv6", clientAt("::ffff:192.0.2.1", firefox),
+			clientAt("192.0.77.200", firefox), false, false,
+		},
+		{
+			"another network, stored as one of IPv6", clientAt("::ffff:192.0.2.1", firefox),
+			clientAt("198.51.100.1", firefox), false, true,
+		},
+		{
+			"two networks, stored as those of IPv6", clientAt("::ffff:192.0.2.1", firefox),
+			clientAt("::ffff:198.51.100.1", firefox), false, true,
+		},
+		{
 			"the network is unknown", clientAt("192.0.2.1", firefox), clientAt("", firefox), false,
 			false,
 		},
@@ -136,6 +149,23 @@ func TestFamiliesOfUserAgents(t *testing.T) {
 		for _, b := range families[i+1:] {
 			if sameFamily(a, b) || sameFamily(b, a) {
 				t.Errorf("one family:\n%s\n%s", a, b)
+			}
+		}
+	}
+}
+
+// What a family leaves out makes no phone of a computer.
+func TestFamilyKeepsItsKindOfDevice(t *testing.T) {
+	for _, ua := range []string{firefoxLinux, firefoxWindows, chromeWindows, safariMac} {
+		for _, word := range []string{"Mobi", "Mobile", "Android 14", "iPad"} {
+			for _, forged := range []string{
+				strings.Replace(ua, ")", "; "+word+")", 1),
+				strings.Replace(ua, ";", "; 1"+word+"; ", 1),
+				ua + " (" + word + ")", ua + "/" + word, ua + "/1 1" + word,
+			} {
+				if sameFamily(ua, forged) || sameFamily(forged, ua) {
+					t.Errorf("one family:\n%s\n%s", ua, forged)
+				}
 			}
 		}
 	}

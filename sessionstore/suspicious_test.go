@@ -209,6 +209,25 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 	})
 }
 
+// A thief makes a phone's user agent of the victim's, by a part that the family
+// leaves out.
+func TestForgedPhoneIsSuspicious(t *testing.T) {
+	forged := strings.Replace(laptop, "rv:128.0", "Mobi", 1)
+	for action, after := range map[sessionstore.SuspiciousAction]string{
+		sessionstore.ActionRequireLogin: everything, sessionstore.ActionRevoke: emptiness,
+	} {
+		for _, agent := range []string{laptop, ""} {
+			t.Run(action.String()+", "+agent, func(t *testing.T) {
+				site := watchful(t, acting(action))
+				cookie := site.userAt(home, agent)
+				expect(t, "what the thief sees", site.sees(cookie, cafe, forged), emptiness)
+				expect(t, "what the thief sees again", site.sees(cookie, cafe, forged), emptiness)
+				expect(t, "what the owner sees", site.sees(cookie, home, laptop), after)
+			})
+		}
+	}
+}
+
 func TestLoginAfterSuspicionAlwaysRotates(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin),
 		func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
