@@ -57,9 +57,9 @@ const lesserRole = `(
 
 // lesserOwner selects an object that belongs to such a role. It looks at what
 // the schema has, at tables that inherit from its tables or refer to them,
-// whose triggers a statement on ours runs too, and at what all these use: the
-// functions of triggers, defaults, CHECKs, indexes, policies and views, and
-// types. The owner of a pinned object is a superuser.
+// whose triggers a statement on ours runs too, and at what all these use: their
+// schema, the functions of triggers, defaults, CHECKs, indexes, policies and
+// views, and types. The owner of a pinned object is a superuser.
 const lesserOwner = `
 	WITH RECURSIVE relations AS (
 		SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -71,9 +71,7 @@ const lesserOwner = `
 			SELECT f.conrelid FROM pg_catalog.pg_constraint AS f WHERE f.confrelid = r.oid AND f.contype = 'f'
 		) AS k
 	), parts AS (
-		SELECT n.tableoid AS class, n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text
-		UNION
-		SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d
+		SELECT d.classid AS class, d.objid AS oid FROM pg_catalog.pg_depend AS d
 		JOIN pg_catalog.pg_namespace AS n ON n.tableoid = d.refclassid AND n.oid = d.refobjid
 		WHERE n.nspname = $1::text
 		UNION
