@@ -2,9 +2,13 @@ package operator_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
@@ -196,4 +200,112 @@ func TestDoctorHasThePathOfTheRole(t *testing.T) {
 		`bodies of functions .* not compared.*PGOPTIONS`)
 	environment{"DATABASE_URL": s.url}.run(t, "migrate", "validate").wants(t, 0,
 		`^the schema is what`, "")
+}
+
+// Postgres refuses updates and deletes that a publication can't describe, and
+// roles.sql looks for publications only before it hands the tables over.
+func TestDoctorFindsPublications(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.login(t, "ada")
+	admin := pgtest.Pool(t, s.url)
+	for _, c := range []struct {
+		plant                 string
+		fails                 bool // each delete
+		state, detail, remedy string
+		back                  string
+	}{
+		{
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY NOTHING", false, "note",
+			"table sessions has REPLICA IDENTITY NOTHING, which no migration gives it: updates and",
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY FULL", false, "note",
+			"table sessions has REPLICA IDENTITY FULL, which", "DEFAULT, unless a subscriber",
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			`ALTER TABLE pgsession.sessions REPLICA IDENTITY NOTHING;
+				CREATE PUBLICATION odd FOR TABLE pgsession.sessions`, true, "wrong",
+			"each update and delete fails, as publication odd has it", "REPLICA IDENTITY DEFAULT",
+			"DROP PUBLICATION odd; ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			`ALTER TABLE pgsession.sessions REPLICA IDENTITY NOTHING;
+				CREATE PUBLICATION odd FOR ALL TABLES`, true, "wrong",
+			"each update and delete fails, as publication odd has it", "REPLICA IDENTITY DEFAULT",
+			"DROP PUBLICATION odd; ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			`CREATE UNIQUE INDEX odd ON pgsession.sessions (id, created_at);
+				ALTER TABLE pgsession.sessions REPLICA IDENTITY USING INDEX odd;
+				DROP INDEX pgsession.odd;
+				CREATE PUBLICATION odd FOR TABLES IN SCHEMA pgsession`, true, "wrong",
+			"USING INDEX, which no migration gives it: each update and delete fails", "DEFAULT",
+			"DROP PUBLICATION odd; ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			`ALTER TABLE pgsession.sessions REPLICA IDENTITY NOTHING;
+				CREATE PUBLICATION odd FOR TABLE pgsession.sessions WITH (publish = 'insert')`,
+			false, "note", "updates and deletes fail when a publication has it", "DEFAULT",
+			"DROP PUBLICATION odd; ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			"CREATE PUBLICATION odd FOR TABLE pgsession.sessions (version)", true, "wrong",
+			"publication odd has not the whole key of table sessions",
+			"ALTER PUBLICATION odd DROP TABLE pgsession.sessions", "DROP PUBLICATION odd",
+		},
+		{
+			"CREATE PUBLICATION odd FOR TABLE pgsession.sessions WHERE (version > 3)",
+			true, "wrong", "or a filter by other columns", "without columns and WHERE",
+			"DROP PUBLICATION odd",
+		},
+		{
+			`ALTER TABLE pgsession.sessions REPLICA IDENTITY FULL;
+				CREATE PUBLICATION odd FOR TABLE pgsession.sessions (id)`, true, "wrong",
+			"publication odd has not the whole key", "ALTER PUBLICATION odd DROP TABLE",
+			"DROP PUBLICATION odd; ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
+		},
+		{
+			`CREATE PUBLICATION odd FOR TABLE pgsession.sessions;
+				ALTER PUBLICATION odd OWNER TO ` + s.roles.App, false, "wrong",
+			"publication odd of role " + s.roles.App + " has table sessions, which role " +
+				s.roles.Owner + " owns",
+			"ALTER PUBLICATION odd DROP TABLE pgsession.sessions, or ALTER PUBLICATION odd OWNER TO " +
+				s.roles.Owner, "DROP PUBLICATION odd",
+		},
+	} {
+		pgtest.Exec(t, admin, "GRANT CREATE ON DATABASE "+
+			admin.Config().ConnConfig.Database+" TO "+s.roles.App)
+		pgtest.Exec(t, admin, c.plant, pgx.QueryExecModeSimpleProtocol)
+		wantFinding(t, examine(t, s.env), "obstacles", c.state, c.detail, c.remedy)
+		if _, err := admin.Exec(t.Context(), `DO $$BEGIN
+			DELETE FROM pgsession.sessions;
+			IF NOT FOUND THEN RAISE EXCEPTION 'no row'; END IF;
+			RAISE SQLSTATE '99999'; END$$`); (code(err) != "99999") != c.fails {
+			t.Errorf("after %s a delete returns %v", c.plant, err)
+		}
+		pgtest.Exec(t, admin, c.back, pgx.QueryExecModeSimpleProtocol)
+	}
+	// These describe each change, and one is of the owner.
+	pgtest.Exec(t, admin, `CREATE PUBLICATION mine FOR TABLE pgsession.sessions (id, data), pgsession.marks
+			WHERE (id > '');
+		ALTER PUBLICATION mine OWNER TO `+s.roles.Owner+`;
+		CREATE PUBLICATION all_tables FOR ALL TABLES`, pgx.QueryExecModeSimpleProtocol)
+	for _, f := range examine(t, s.env) {
+		if f.Check == "obstacles" {
+			t.Errorf("good publications: %+v", f)
+		}
+	}
+}
+
+// code returns the SQLSTATE of an error; "" for any other.
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
 }

@@ -32,7 +32,7 @@ func (p *patient) obstacles(ctx context.Context) {
 		}
 	}
 	if len(p.findings) == before {
-		p.add(check, fine, "no constraint, owner or foreign key of others is in the way", "")
+		p.add(check, fine, "no constraint, owner, foreign key or publication is in the way", "")
 	}
 }
 
@@ -101,6 +101,36 @@ var obstacles = []struct {
 			AND f.proname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 			AND f.proowner OPERATOR(pg_catalog.<>) c.relowner
 		ORDER BY 1`, true},
+	// Postgres refuses an UPDATE or DELETE that a publication can't describe.
+	{wrong, identities + `AND i.missing AND i.publication IS NOT NULL ORDER BY 1`, true},
+	{note, identities + `AND NOT (i.missing AND i.publication IS NOT NULL) ORDER BY 1`, true},
+	{wrong, publications + `
+		AND (b.pubupdate OR b.pubdelete) AND (EXISTS (
+			SELECT FROM pg_catalog.unnest(k.columns) AS m(n)
+			WHERE p.prattrs IS NOT NULL
+				AND m.n OPERATOR(pg_catalog.<>) ALL (p.prattrs::pg_catalog.int2[])
+		) OR EXISTS (
+			SELECT FROM pg_catalog.regexp_matches(p.prqual::text, ':varattno ([0-9]+)', 'g') AS m(n)
+			WHERE m.n[1]::pg_catalog.int2 OPERATOR(pg_catalog.<>) ALL (k.columns)
+		))
+		ORDER BY 1`, true},
+	// The role sees each change, and can narrow the publication at any time.
+	{wrong, `
+		SELECT pg_catalog.format('publication %s of role %s has table %s, which role %s owns: that'
+				' role gets all changes, and can make updates and deletes fail',
+				b.pubname, r.rolname, c.relname, pg_catalog.pg_get_userbyid(c.relowner)),
+			pg_catalog.format('ALTER PUBLICATION %I DROP TABLE %I.%I, or ALTER PUBLICATION %1$I'
+				' OWNER TO %4$I', b.pubname, n.nspname, c.relname,
+				pg_catalog.pg_get_userbyid(c.relowner))
+		FROM pg_catalog.pg_publication AS b
+		JOIN pg_catalog.pg_publication_rel AS p ON p.prpubid OPERATOR(pg_catalog.=) b.oid
+		JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.prrelid
+		JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+		JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) b.pubowner
+		WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+			AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
+			AND NOT r.rolsuper AND b.pubowner OPERATOR(pg_catalog.<>) c.relowner
+		ORDER BY 1`, true},
 	// They go with the tables when a schema is dropped to be restored.
 	{wrong, `
 		SELECT pg_catalog.format('schema %s of support.sql lacks its view %s', n.nspname, v.name),
@@ -129,4 +159,72 @@ const refusing = `
 		AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 		AND k.contype OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'f', 'u', 'x']::"char"[])
 		AND NOT k.conname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
+	`
+
+// identities are the tables whose replica identity is not that of the
+// migrations, the primary key. One by an index is missing if the index is.
+const identities = `
+	SELECT pg_catalog.format('table %s has REPLICA IDENTITY %s, which no migration gives it%s',
+			c.relname, i.name, CASE
+				WHEN i.missing AND i.publication IS NOT NULL THEN pg_catalog.format(
+					': each update and delete fails, as publication %s has it', i.publication)
+				WHEN i.missing THEN ': updates and deletes fail when a publication has it'
+				ELSE ': a publication may need other columns than the key'
+			END),
+		pg_catalog.format('ALTER TABLE %I.%I REPLICA IDENTITY DEFAULT%s', n.nspname, c.relname,
+			CASE WHEN NOT i.missing THEN ', unless a subscriber needs it' END)
+	FROM pg_catalog.pg_class AS c
+	JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+	CROSS JOIN LATERAL (
+		SELECT
+			CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+				ELSE 'USING INDEX' END AS name,
+			c.relreplident OPERATOR(pg_catalog.<>) 'f'::"char" AND NOT EXISTS (
+				SELECT FROM pg_catalog.pg_index AS x
+				WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid AND x.indisreplident
+			) AS missing,
+			(
+				SELECT pg_catalog.min(b.pubname::text) FROM pg_catalog.pg_publication AS b
+				WHERE (b.pubupdate OR b.pubdelete) AND (b.puballtables OR EXISTS (
+					SELECT FROM pg_catalog.pg_publication_rel AS p
+					WHERE p.prpubid OPERATOR(pg_catalog.=) b.oid
+						AND p.prrelid OPERATOR(pg_catalog.=) c.oid
+				) OR EXISTS (
+					SELECT FROM pg_catalog.pg_publication_namespace AS p
+					WHERE p.pnpubid OPERATOR(pg_catalog.=) b.oid
+						AND p.pnnspid OPERATOR(pg_catalog.=) n.oid
+				))
+			) AS publication
+	) AS i
+	WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+		AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
+		AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::"char"[])
+		AND c.relreplident OPERATOR(pg_catalog.<>) 'd'::"char"
+	`
+
+// publications are those of our tables, with the columns of the table's
+// replica identity. Those of an UPDATE or DELETE must have all of them, and
+// their filters no other.
+const publications = `
+	SELECT pg_catalog.format('publication %s has not the whole key of table %s, or a filter by'
+			' other columns: each update or delete fails', b.pubname, c.relname),
+		pg_catalog.format('ALTER PUBLICATION %I DROP TABLE %I.%I, and ADD it without columns and'
+			' WHERE', b.pubname, n.nspname, c.relname)
+	FROM pg_catalog.pg_publication AS b
+	JOIN pg_catalog.pg_publication_rel AS p ON p.prpubid OPERATOR(pg_catalog.=) b.oid
+	JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.prrelid
+	JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.array_agg(a.attnum) AS columns FROM pg_catalog.pg_attribute AS a
+		WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND NOT a.attisdropped
+			AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+			AND (c.relreplident OPERATOR(pg_catalog.=) 'f'::"char" OR EXISTS (
+				SELECT FROM pg_catalog.pg_index AS x
+				WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid
+					AND CASE c.relreplident WHEN 'd' THEN x.indisprimary ELSE x.indisreplident END
+					AND a.attnum OPERATOR(pg_catalog.=) ANY (x.indkey::pg_catalog.int2[])
+			))
+	) AS k
+	WHERE n.nspname OPERATOR(pg_catalog.=) $1::text
+		AND c.relname::text OPERATOR(pg_catalog.=) ANY ($2::text[])
 	`
