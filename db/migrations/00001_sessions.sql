@@ -131,8 +131,19 @@ COMMENT ON TABLE pgsession.sessions IS 'One row per session, until it is revoked
 COMMENT ON COLUMN pgsession.sessions.id IS 'SHA-256 of the token, which is stored nowhere';
 COMMENT ON COLUMN pgsession.sessions.version IS
     '+1 with every save and rotation; a touch leaves it';
+COMMENT ON COLUMN pgsession.sessions.created_at IS
+    'When the session began; a login with a new token sets it again';
+COMMENT ON COLUMN pgsession.sessions.last_seen_at IS
+    'Personal data: the last use that was written, which is at most once a minute';
+COMMENT ON COLUMN pgsession.sessions.user_id IS
+    'Personal data: the user who is logged in; null for a visitor and for a pending login';
+COMMENT ON COLUMN pgsession.sessions.ip IS
+    'Personal data: the client''s address; null if unknown, and with SESSION_TRACK_METADATA=false';
+COMMENT ON COLUMN pgsession.sessions.user_agent IS
+    'Personal data: the client''s browser and system; null as ip is';
 COMMENT ON COLUMN pgsession.sessions.data IS
-    'One member per key of the session; json is read faster than jsonb, to which a save casts it';
+    'Personal data, if the application stores any: one member per key of the session; json is read '
+    'faster than jsonb, to which a save casts it';
 COMMENT ON COLUMN pgsession.sessions.expires_at IS
     'The idle deadline, at most absolute_expires_at; a use moves it, in steps';
 COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS
@@ -143,7 +154,7 @@ COMMENT ON COLUMN pgsession.sessions.login_id IS
 COMMENT ON COLUMN pgsession.sessions.methods IS
     'How the user logged in: one member per method, with its level and time';
 COMMENT ON COLUMN pgsession.sessions.pending_user_id IS
-    'User of a login that has yet to be completed; user_id is null then';
+    'Personal data: the user of a login that has yet to be completed; user_id is null then';
 COMMENT ON COLUMN pgsession.sessions.pending_since IS 'When that login began';
 COMMENT ON COLUMN pgsession.sessions.tags IS
     'Hashes of names by which the session is listed and revoked';
@@ -348,15 +359,17 @@ COMMENT ON COLUMN pgsession.events.kind IS
     'session login, session login began, session stepped up, session logout, sessions revoked, '
     'session login refused, or session adopted';
 COMMENT ON COLUMN pgsession.events.user_id IS
-    'User of the session, or whose sessions were revoked; null for all users or a tag';
+    'Personal data: the user of the session, or whose sessions were revoked; null for all users or a tag';
 COMMENT ON COLUMN pgsession.events.session IS
     'Handle of the session; null for a revoke of many';
 COMMENT ON COLUMN pgsession.events.methods IS
     'How the user logged in, the oldest method first; with level';
 COMMENT ON COLUMN pgsession.events.reason IS
     'Why sessions ended: logout, login, handle, others, user, all, before, limit, tag or suspicious';
-COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
-COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
+COMMENT ON COLUMN pgsession.events.actor IS
+    'Personal data: the acting user, or the name given to WithActor';
+COMMENT ON COLUMN pgsession.events.detail IS
+    'Personal data, if a note has any: the note given to WithActor, or what was suspicious';
 
 -- For the prune, and for an operator: what happened since a time.
 CREATE INDEX events_at_idx ON pgsession.events (at, id);

@@ -17,7 +17,7 @@ FROM (
     SELECT
         'prune' AS alarm,
         pg_catalog.concat('a session that expired at ', s.oldest_expired_at, ' is still there') AS detail,
-        'nothing prunes, or not enough: see docs/operations/pruning.md' AS advice
+        'nothing prunes, or not enough: call Manager.Run in an instance, or schedule a job: migrate ops pg_cron | psql' AS advice
     FROM (
         -- From where the prune has got to: before that Postgres may have to keep what the prune deleted.
         SELECT (

@@ -72,7 +72,7 @@ func TestDoctor(t *testing.T) {
 
 	pgtest.Exec(t, admin, "REVOKE DELETE ON pgsession.sessions FROM "+s.roles.App)
 	wantFinding(t, examine(t, s.env), "rights", "wrong", "lacks rights",
-		"pgsession ops roles | psql \"$DATABASE_URL\" as a superuser, or GRANT DELETE ON pgsession.sessions TO ")
+		"pgsession ops roles | psql \"$DATABASE_URL\" as a superuser, or as the role that deploys, or GRANT DELETE ON pgsession.sessions TO ")
 	pgtest.Exec(t, admin, "GRANT DELETE ON pgsession.sessions TO "+s.roles.App)
 
 	pgtest.Exec(t, admin, "DROP INDEX pgsession.sessions_tags_idx")

@@ -224,6 +224,23 @@ func TestTheSchemaPage(t *testing.T) {
 	}
 }
 
+// An owner of the data, and a tool that reads the comments, find what is about
+// a person.
+func TestPersonalDataIsMarked(t *testing.T) {
+	personal := regexp.MustCompile("(?m)^\\| `" +
+		"(user_id|pending_user_id|ip|user_agent|last_seen_at|actor)` " +
+		"\\|[^|]*\\|[^|]*\\| (.*) \\|$")
+	rows := personal.FindAllStringSubmatch(read(t, "docs/reference/schema.md"), -1)
+	if len(rows) < 7 {
+		t.Errorf("only %d columns", len(rows))
+	}
+	for _, row := range rows {
+		if !strings.HasPrefix(row[2], "Personal data: ") {
+			t.Errorf("the comment of %s does not begin with Personal data: %s", row[1], row[2])
+		}
+	}
+}
+
 // What a later migration adds to a table stands with the table.
 func TestTheSchemaPageHasLaterMigrations(t *testing.T) {
 	page, unread := schemaPage(`CREATE TABLE pgsession.a (

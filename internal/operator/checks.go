@@ -327,8 +327,8 @@ func (p *patient) role(ctx context.Context) {
 	case errors.As(err, &unfit):
 		for _, problem := range unfit.Problems {
 			detail, remedy, _ := strings.Cut(problem, ": ")
-			remedy = strings.Replace(remedy, "run db/ops/roles.sql",
-				p.piped("ops roles")+" as a superuser", 1)
+			remedy = strings.Replace(remedy, schema.RunRoles,
+				p.piped("ops roles")+" as a superuser, or as the role that deploys", 1)
 			p.add(check, wrong, "no application can work with this role: "+detail, remedy)
 		}
 	default:

@@ -280,7 +280,7 @@ func (p *pool) describeStatement(ctx context.Context, f *failure, pg *pgconn.PgE
 // missingRights describes what a role lacks that may not run a statement.
 func (p *pool) missingRights(ctx context.Context) string {
 	if missing := schema.MissingRights(ctx, p.conns, p.schema); missing != "" {
-		return "the database role lacks rights: run db/ops/roles.sql, or " + missing
+		return "the database role lacks rights: " + schema.RunRoles + ", or " + missing
 	}
 	return fmt.Sprintf("the database role has all rights that the library needs,"+
 		" and Postgres refuses the statement: look for row-level security, triggers and rules"+

@@ -19,6 +19,9 @@ type right struct {
 	statements []string // those that fail without it
 }
 
+// RunRoles is what gives a role its rights.
+const RunRoles = "run `migrate ops roles | psql`"
+
 // rights lists all that the library's statements need. db/ops/roles.sql grants
 // them to pgsession_app.
 var rights = []right{

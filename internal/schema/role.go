@@ -45,7 +45,7 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 			schemaName, table, role))
 	}
 	if missing := MissingRights(ctx, db, schemaName); missing != "" {
-		u.check("role " + role + " lacks rights: run db/ops/roles.sql, or " + missing)
+		u.check("role " + role + " lacks rights: " + RunRoles + ", or " + missing)
 	}
 	if len(u.Problems) > 0 {
 		return u
