@@ -126,14 +126,14 @@ func (x *requestState) adoptTicket(ctx context.Context, t cookie.Ticket) error {
 		c.observe(ctx, Event{
 			Kind: EventLoginRefused, Handle: id.Handle(), Err: err,
 			UserID: rec.UserID, Detail: "a session of the other library",
-		})
+		}.from(x.session.client))
 		return nil
 	case ended != "":
 		x.session.ended = ended
 		c.observe(ctx, Event{Kind: EventSessionNotFound, Handle: id.Handle()})
 		return nil
 	case created:
-		e := eventOf(&rec)
+		e := eventOf(&rec).from(x.session.client)
 		e.Kind = EventAdopted
 		c.observe(ctx, e)
 	}
@@ -164,7 +164,8 @@ func (x *requestState) create(
 			draft.Began = store.BeganHere(time.Now().Add(-old.LoginAge))
 		}
 	}
-	rec, err = c.store.Create(store.WithNote(ctx, store.Note{As: store.AsAdoption}), draft)
+	note := store.Note{As: store.AsAdoption, Client: draft.Client}
+	rec, err = c.store.Create(store.WithNote(ctx, note), draft)
 	switch {
 	case errors.Is(err, ErrRevoked):
 		rec.UserID = old.UserID
@@ -188,6 +189,7 @@ func (x *requestState) lookAgain(ctx context.Context, rec *store.Record) (store.
 	if rec.UserID == "" && rec.PendingUserID == "" {
 		return *rec, nil
 	}
+	ctx = store.WithNote(ctx, store.Note{Client: x.session.client})
 	found, err := x.core.store.Save(ctx, rec.ID, store.Change{Began: began})
 	if errors.Is(err, ErrRevoked) {
 		return *rec, err

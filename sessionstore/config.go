@@ -202,7 +202,7 @@ type LimitConfig struct {
 // PrivacyConfig selects what is kept of a client, and in the browser.
 type PrivacyConfig struct {
 	// DisableMetadata keeps neither the IP address nor the user agent of a
-	// session.
+	// session, and leaves both out of events.
 	DisableMetadata bool
 	// IPv4Prefix is the number of bits of an IPv4 address that are kept. With
 	// 24, its last number is 0 in the table, in events and in lists. Defaults

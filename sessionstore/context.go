@@ -9,6 +9,9 @@ type contextKey struct{}
 type caller interface {
 	// userID returns the user of the session; "" if it was not loaded.
 	userID() string
+	// client returns where the request came from; zero if its session was not
+	// loaded.
+	client() Client
 	// ownMarks returns the marks of the request's revokes; nil after it.
 	ownMarks() *ownMarks
 	// of returns the request of a Manager among this one and those around it,

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -220,6 +221,13 @@ type Event struct {
 	// and EventLoginBegan.
 	Level   int
 	Methods []Method
+	// IP and UserAgent are where the request came from, as the session has
+	// them, for EventLogin, EventLoginBegan, EventSteppedUp, EventAdopted,
+	// EventLogout, EventLoginRefused, and an EventRevoked that a session of the
+	// user asked for. They are zero if unknown, and with
+	// [PrivacyConfig.DisableMetadata].
+	IP        netip.Addr
+	UserAgent string
 	// Reason is why sessions ended, for EventLogout and EventRevoked.
 	Reason Reason
 	// Actor ended sessions, or tried to: the user of the request's session, or
@@ -233,7 +241,7 @@ type Event struct {
 	// EventLogout, EventRevoked and EventSuspicious.
 	Revocation Revocation
 	// Suspicion is what changed, for EventSuspicious. It holds IP addresses and
-	// user agents, which the default log leaves out.
+	// user agents, which the default log leaves out of this event.
 	Suspicion *Suspicion
 	// Err is the cause of a failure; nil for none.
 	Err error
@@ -242,6 +250,12 @@ type Event struct {
 // eventOf returns an event of a session.
 func eventOf(rec *store.Record) Event {
 	return Event{Handle: rec.ID.Handle(), UserID: rec.UserID, LoginID: rec.LoginID.String()}
+}
+
+// from returns the event with where its request came from.
+func (e Event) from(c Client) Event {
+	e.IP, e.UserAgent = c.IP, c.UserAgent
+	return e
 }
 
 // Observer receives each event once, in order, in a goroutine of its own. A

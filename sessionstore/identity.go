@@ -238,6 +238,7 @@ func (x *requestState) suspect(ctx context.Context) {
 		// Then the next request tries again.
 		note := store.Note{
 			As: store.AsRevoke, Reason: string(ReasonSuspicious), Detail: e.Detail,
+			Client: s.client,
 		}
 		e.Revocation, e.Err = c.store.Delete(store.WithNote(ctx, note), id)
 		c.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
@@ -260,6 +261,6 @@ func (x *requestState) suspect(ctx context.Context) {
 		c.observe(ctx, Event{
 			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, LoginID: login,
 			Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
-		})
+		}.from(s.client))
 	}
 }

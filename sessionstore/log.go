@@ -59,6 +59,10 @@ func LogEvents(log *slog.Logger) Observer {
 		if e.Level != 0 {
 			line.AddAttrs(slog.Int("login_level", e.Level))
 		}
+		if e.IP.IsValid() {
+			line.AddAttrs(slog.String("ip", e.IP.String()))
+		}
+		text("user_agent", e.UserAgent)
 		text("reason", string(e.Reason))
 		text("actor", e.Actor)
 		text("detail", e.Detail)

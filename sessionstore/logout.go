@@ -12,12 +12,13 @@ import (
 )
 
 // logOut ends one session and reports it, as its row says it: under the id that
-// the session had by then, and not at all if there was none to end.
-func (c *core) logOut(ctx context.Context, d *pendingDelete) error {
+// the session had by then, and not at all if there was none to end. from is
+// where the request came from.
+func (c *core) logOut(ctx context.Context, d *pendingDelete, from Client) error {
 	e := Event{
 		Kind: EventLogout, UserID: cmp.Or(d.UserID, d.PendingUserID), LoginID: d.LoginID.String(),
 		Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note,
-	}
+	}.from(from)
 	id, r, err := c.deleteRow(noted(ctx, e), d)
 	d.unsure = d.unsure || errors.Is(err, ErrOutcomeUnknown)
 	if err != nil {
@@ -130,7 +131,7 @@ func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 
 // logOutOther logs out what another request has made of a session that this
 // one knows without a user: BeginLogin logs out a session that has one.
-func (c *core) logOutOther(ctx context.Context, id store.ID) error {
+func (c *core) logOutOther(ctx context.Context, id store.ID, from Client) error {
 	// No cache has the version that is asked for.
 	rec, err := c.store.Load(ctx, id, math.MaxInt64)
 	if errors.Is(err, ErrNotFound) {
@@ -139,7 +140,7 @@ func (c *core) logOutOther(ctx context.Context, id store.ID) error {
 	by := actorFrom(ctx)
 	by.name = cmp.Or(by.name, rec.UserID)
 	if err == nil {
-		err = c.logOut(ctx, &pendingDelete{Record: rec, by: by})
+		err = c.logOut(ctx, &pendingDelete{Record: rec, by: by}, from)
 	}
 	return err
 }

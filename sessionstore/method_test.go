@@ -492,7 +492,7 @@ func TestTheLogNamesTheLogin(t *testing.T) {
 	site.delivered()
 	for message, want := range map[string]string{
 		`msg="session login"`: " user_id=ada login_id=" + id +
-			" methods=password,totp login_level=2\n",
+			" methods=password,totp login_level=2 ip=192.0.2.1\n",
 		`msg="session rotated"`: " user_id=ada login_id=" + id + "\n",
 	} {
 		found := false

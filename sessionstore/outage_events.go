@@ -28,8 +28,10 @@ func (o outageEvents) RestoreLost(rec *store.Record, err error) {
 	o.q.observe(context.Background(), e)
 }
 
+// LoginRefused has no request: the event has where the session was last used
+// from.
 func (o outageEvents) LoginRefused(rec *store.Record, err error) {
-	e := eventOf(rec)
+	e := eventOf(rec).from(rec.Client)
 	e.Kind, e.Err = EventLoginRefused, err
 	o.q.observe(context.Background(), e)
 }

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/postgres"
@@ -33,6 +34,11 @@ type RecordedEvent struct {
 	// oldest first. Only events with a login have them.
 	Level   int
 	Methods []string
+	// IP and UserAgent are those of the [Event]. Of a session that was restored
+	// after an outage they are where it was last used from. They are personal
+	// data, and stay as long as the event.
+	IP        netip.Addr
+	UserAgent string
 	// Reason is why sessions ended.
 	Reason Reason
 	// Actor and Detail are those of [WithActor], or the session's user and what
@@ -67,15 +73,20 @@ func (m *Manager) Events(
 		return nil, "", fmt.Errorf("sessionstore: events: %w", err)
 	}
 	events = make([]RecordedEvent, len(rows))
-	for i, row := range rows {
-		events[i] = RecordedEvent{
-			ID: row.ID, At: row.At, Kind: kindNamed(row.Kind), UserID: row.UserID,
-			Handle: row.Handle, LoginID: row.LoginID.String(),
-			Level: row.Level, Methods: row.Methods, Reason: Reason(row.Reason),
-			Actor: row.Actor, Detail: row.Detail, Count: int(row.Count), Finished: row.Counted,
-		}
+	for i := range rows {
+		events[i] = recordedEvent(&rows[i])
 	}
 	return events, next, nil
+}
+
+func recordedEvent(row *postgres.Recorded) RecordedEvent {
+	return RecordedEvent{
+		ID: row.ID, At: row.At, Kind: kindNamed(row.Kind), UserID: row.UserID,
+		Handle: row.Handle, LoginID: row.LoginID.String(),
+		Level: row.Level, Methods: row.Methods, IP: row.IP, UserAgent: row.UserAgent,
+		Reason: Reason(row.Reason), Actor: row.Actor, Detail: row.Detail,
+		Count: int(row.Count), Finished: row.Counted,
+	}
 }
 
 // recordedKinds are the kinds of recorded events, by their names in the table.
@@ -101,5 +112,6 @@ func kindNamed(name string) EventKind {
 func noted(ctx context.Context, e Event) context.Context {
 	return store.WithNote(ctx, store.Note{
 		Reason: string(e.Reason), Actor: e.Actor, Detail: e.Detail,
+		Client: Client{IP: e.IP, UserAgent: e.UserAgent},
 	})
 }

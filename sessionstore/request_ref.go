@@ -73,6 +73,14 @@ func (r *requestRef) userID() string {
 	return ""
 }
 
+// client returns where the request came from.
+func (r *requestRef) client() Client {
+	if x := r.state.Load(); x != nil && x.ready.Load() {
+		return x.session.client
+	}
+	return Client{}
+}
+
 // ownMarks returns the marks of the request's revokes.
 func (r *requestRef) ownMarks() *ownMarks {
 	if r == nil {

@@ -37,13 +37,19 @@ func includes(s store.Selection, rec *store.Record) bool {
 }
 
 // revoked returns the event of a revoke. It comes before the revoke, which may
-// end the session that names the actor.
+// end the session that names the actor. Events are given to their user on
+// request: so one has the client of the user, and not that of an operator.
 func (c *core) revoked(ctx context.Context, sel store.Selection, why Reason) Event {
 	by := c.actorOf(ctx)
-	return Event{
+	e := Event{
 		Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID,
 		Reason: why, Actor: by.name, Detail: by.note,
 	}
+	caller, ok := c.callerOf(ctx)
+	if ok && by.name != "" && by.name == sel.UserID && by.name == caller.userID() {
+		return e.from(caller.client())
+	}
+	return e
 }
 
 // foreign returns the event of a handle that is not the user's.

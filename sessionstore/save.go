@@ -86,7 +86,7 @@ func (p *plan) event(rec *store.Record, created bool) Event {
 		return e
 	}
 	e.Level, e.Methods = rec.Methods.Level(), rec.Methods.All()
-	return e
+	return e.from(p.change.Client)
 }
 
 // save carries out what is pending. It leaves the cookie to the response.
@@ -219,7 +219,7 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 	}
 	switch {
 	case refusesLogin(err):
-		e := Event{Kind: EventLoginRefused, Err: err}
+		e := Event{Kind: EventLoginRefused, Err: err}.from(p.change.Client)
 		if e.UserID = cmp.Or(p.change.UserID, p.change.PendingUserID); p.stored {
 			e.Handle = p.id.Handle()
 		}
@@ -299,7 +299,7 @@ func (s *Session) skipEnded(ctx context.Context, p *plan) {
 
 // delete carries out the first pending delete.
 func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
-	if err := s.core.logOut(ctx, d); err != nil {
+	if err := s.core.logOut(ctx, d, s.client); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -313,7 +313,7 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 // is a new one.
 func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	c, by := &p.change, actorFrom(ctx)
-	note := store.Note{Actor: by.name, Detail: by.note}
+	note := store.Note{Actor: by.name, Detail: by.note, Client: c.Client}
 	if p.stored {
 		over, row := p.over(by)
 		note.Over = row
@@ -332,7 +332,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 			return rec, tok, err
 		}
 		if c.PendingUserID != "" {
-			if err := s.core.logOutOther(ctx, p.id); err != nil {
+			if err := s.core.logOutOther(ctx, p.id, c.Client); err != nil {
 				return store.Record{}, nil, err
 			}
 		}
@@ -356,7 +356,7 @@ func (p *plan) over(by actor) (*Event, store.LoginOver) {
 	if p.replaced == nil {
 		return nil, store.LoginOver{}
 	}
-	e := eventOf(p.replaced)
+	e := eventOf(p.replaced).from(p.change.Client)
 	e.Kind, e.Reason, e.Detail = EventLogout, ReasonLogin, by.note
 	e.Actor = cmp.Or(by.name, e.UserID)
 	return &e, store.LoginOver{

@@ -429,17 +429,6 @@ func TestAddressesAreTruncatedFirst(t *testing.T) {
 	}
 }
 
-// No log line holds a client's address or user agent.
-func TestLogShowsNoAddresses(t *testing.T) {
-	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Observer = nil })
-	site.sees(site.userAt(home, laptop), cafe, phone)
-	site.delivered()
-	if log := site.log.String(); !strings.Contains(log, "session suspicious") ||
-		strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
-		t.Errorf("the log: %s", log)
-	}
-}
-
 // Without a trusted proxy on a unix socket, or with a middleware that breaks
 // RemoteAddr, only browsers can be compared. The log warns about that.
 func TestUnknownAddressIsLoggedOnce(t *testing.T) {

@@ -101,6 +101,7 @@ func (t *Tx) revoke(
 	if sel.LeavesMark() {
 		note := store.Note{
 			As: store.AsRepeat, Reason: string(e.Reason), Actor: e.Actor, Detail: e.Detail,
+			Client: Client{IP: e.IP, UserAgent: e.UserAgent},
 		}
 		t.again = append(t.again, txRevoke{sel: sel, own: own, note: note})
 	}

@@ -324,21 +324,26 @@ COMMENT ON COLUMN pgsession.locks.n IS 'The hash of the user ids that share the 
 -- the order of tx, and only as far as every transaction has ended. xid8 does not
 -- wrap around.
 CREATE TABLE pgsession.events (
-    tx       xid8        NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-    id       bigint      GENERATED ALWAYS AS IDENTITY,
-    at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    count    bigint,
-    level    smallint,
-    login_id uuid,
-    kind     text COLLATE "C" NOT NULL,
-    user_id  text COLLATE "C",
-    session  text COLLATE "C",
-    methods  text[],
-    reason   text COLLATE "C",
-    actor    text COLLATE "C",
-    detail   text,
+    tx         xid8        NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    id         bigint      GENERATED ALWAYS AS IDENTITY,
+    at         timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    count      bigint,
+    level      smallint,
+    login_id   uuid,
+    kind       text COLLATE "C" NOT NULL,
+    user_id    text COLLATE "C",
+    session    text COLLATE "C",
+    ip         inet,
+    user_agent text,
+    methods    text[],
+    reason     text COLLATE "C",
+    actor      text COLLATE "C",
+    detail     text,
 
-    CONSTRAINT events_pkey PRIMARY KEY (tx, id)
+    CONSTRAINT events_pkey PRIMARY KEY (tx, id),
+    CONSTRAINT events_ip_check CHECK (
+        pg_catalog.masklen(ip) = CASE pg_catalog.family(ip) WHEN 4 THEN 32 ELSE 128 END),
+    CONSTRAINT events_user_agent_check CHECK (pg_catalog.octet_length(user_agent) <= 512)
 ) WITH (
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 1000
@@ -362,6 +367,11 @@ COMMENT ON COLUMN pgsession.events.user_id IS
     'Personal data: the user of the session, or whose sessions were revoked; null for all users or a tag';
 COMMENT ON COLUMN pgsession.events.session IS
     'Handle of the session; null for a revoke of many';
+COMMENT ON COLUMN pgsession.events.ip IS
+    'Personal data: where the request came from, as the session has it; null if unknown, with '
+    'SESSION_TRACK_METADATA=false, and for a revoke that no session of the user asked for';
+COMMENT ON COLUMN pgsession.events.user_agent IS
+    'Personal data: what sent the request, as the session has it; null as ip is';
 COMMENT ON COLUMN pgsession.events.methods IS
     'How the user logged in, the oldest method first; with level';
 COMMENT ON COLUMN pgsession.events.reason IS

@@ -291,7 +291,7 @@ GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
 GRANT SELECT, INSERT (n), UPDATE (n) ON pgsession.locks TO pgsession_app;
 -- An event has the transaction and the time of the server, and stays as it is.
 GRANT SELECT, INSERT (
-    kind, user_id, session, login_id, level, methods, reason, actor, detail, count
+    kind, user_id, session, login_id, level, ip, user_agent, methods, reason, actor, detail, count
 ) ON pgsession.events TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.idle_deadline(interval, interval) TO pgsession_app;

@@ -99,7 +99,8 @@ COMMENT ON VIEW pgsession_support.logged_in IS
 
 CREATE VIEW pgsession_support.events WITH (security_barrier) AS
 SELECT
-    v.id, v.at, v.kind, v.user_id, v.session AS handle, v.login_id, v.level, v.methods, v.reason, v.actor, v.detail, v.count
+    v.id, v.at, v.kind, v.user_id, v.session AS handle, v.login_id, v.level, v.ip, v.user_agent, v.methods, v.reason,
+    v.actor, v.detail, v.count
 FROM pgsession.events AS v;
 
 COMMENT ON VIEW pgsession_support.events IS

@@ -8,12 +8,13 @@
 -- EventAdd inserts an event.
 -- name: EventAdd :exec
 INSERT INTO pgsession.events (
-    kind, user_id, session, login_id, level, methods, reason, actor, detail, count
+    kind, user_id, session, login_id, level, ip, user_agent, methods, reason, actor, detail, count
 )
 VALUES (
     @kind::text, sqlc.narg(user_id)::text, sqlc.narg(session)::text, sqlc.narg(login_id)::uuid,
-    sqlc.narg(level)::smallint, sqlc.narg(methods)::text[], sqlc.narg(reason)::text,
-    sqlc.narg(actor)::text, sqlc.narg(detail)::text, sqlc.narg(count)::bigint
+    sqlc.narg(level)::smallint, sqlc.narg(ip)::inet, sqlc.narg(user_agent)::text,
+    sqlc.narg(methods)::text[], sqlc.narg(reason)::text, sqlc.narg(actor)::text,
+    sqlc.narg(detail)::text, sqlc.narg(count)::bigint
 );
 
 -- EventMark is MarkAdd with the event that a revoke begins. A repeated one adds
@@ -24,10 +25,10 @@ WITH added AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING revoked_at
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, reason, actor, detail)
+    INSERT INTO pgsession.events (kind, user_id, ip, user_agent, reason, actor, detail)
     SELECT
-        @kind::text, sqlc.narg(user_id)::text, sqlc.narg(reason)::text, sqlc.narg(actor)::text,
-        sqlc.narg(detail)::text
+        @kind::text, sqlc.narg(user_id)::text, sqlc.narg(ip)::inet, sqlc.narg(user_agent)::text,
+        sqlc.narg(reason)::text, sqlc.narg(actor)::text, sqlc.narg(detail)::text
     FROM added
 )
 SELECT
@@ -47,10 +48,13 @@ WITH gone AS (
     SELECT gone.id, 'ended' FROM gone WHERE @noted::boolean
     ON CONFLICT (id) DO NOTHING
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor, detail)
+    INSERT INTO pgsession.events (
+        kind, user_id, session, login_id, ip, user_agent, reason, actor, detail
+    )
     SELECT
-        @kind::text, gone.user_id, @session::text, gone.login_id, sqlc.narg(reason)::text,
-        sqlc.narg(actor)::text, sqlc.narg(detail)::text
+        @kind::text, gone.user_id, @session::text, gone.login_id, sqlc.narg(ip)::inet,
+        sqlc.narg(user_agent)::text, sqlc.narg(reason)::text, sqlc.narg(actor)::text,
+        sqlc.narg(detail)::text
     FROM gone WHERE gone.user_id IS NOT NULL
 )
 SELECT pg_catalog.count(*) FROM gone;
@@ -68,10 +72,13 @@ WITH gone AS (
     SELECT gone.id, 'ended' FROM gone WHERE @noted::boolean
     ON CONFLICT (id) DO NOTHING
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor, detail)
+    INSERT INTO pgsession.events (
+        kind, user_id, session, login_id, ip, user_agent, reason, actor, detail
+    )
     SELECT
-        @kind::text, gone.user_id, @session::text, gone.login_id, sqlc.narg(reason)::text,
-        sqlc.narg(actor)::text, sqlc.narg(detail)::text
+        @kind::text, gone.user_id, @session::text, gone.login_id, sqlc.narg(ip)::inet,
+        sqlc.narg(user_agent)::text, sqlc.narg(reason)::text, sqlc.narg(actor)::text,
+        sqlc.narg(detail)::text
     FROM gone WHERE gone.user_id IS NOT NULL
 )
 SELECT pg_catalog.count(*) FROM gone;
@@ -91,8 +98,8 @@ SELECT
     a.foreign_rows::boolean AS foreign_rows,
     coalesce(e.id, 0)::bigint AS id, coalesce(e.tx::text, '')::text AS tx,
     coalesce(e.at, 'epoch')::timestamptz AS at, e.count, e.level, e.login_id,
-    coalesce(e.kind, '')::text AS kind, e.user_id, e.session,
-    coalesce(e.methods, '{}')::text[] AS methods, e.reason, e.actor, e.detail
+    coalesce(e.kind, '')::text AS kind, e.user_id, e.session, e.ip,
+    e.user_agent, coalesce(e.methods, '{}')::text[] AS methods, e.reason, e.actor, e.detail
 FROM (
     SELECT
         pg_catalog.row_to_json(pg_catalog.pg_control_system()) ->> 'system_identifier' AS cluster,
@@ -108,8 +115,8 @@ FROM (
 ) AS a
 LEFT JOIN (
     SELECT
-        p.id, p.tx, p.at, p.count, p.level, p.login_id, p.kind, p.user_id, p.session, p.methods,
-        p.reason, p.actor, p.detail
+        p.id, p.tx, p.at, p.count, p.level, p.login_id, p.kind, p.user_id, p.session, p.ip,
+        p.user_agent, p.methods, p.reason, p.actor, p.detail
     FROM pgsession.events AS p
     WHERE (p.tx, p.id) > ((@tx::text)::xid8, @id::bigint)
         AND p.tx < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())

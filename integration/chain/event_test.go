@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -57,8 +58,8 @@ func TestALostReplyIsOneEvent(t *testing.T) {
 	}
 }
 
-// The journal keeps who ended a session in an emergency, and a restored login
-// has one event, under the session's own handle.
+// The journal keeps who ended a session in an emergency, and from where. A
+// restored login has one event, under the session's own handle.
 func TestEventsOfAnEmergency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -66,23 +67,31 @@ func TestEventsOfAnEmergency(t *testing.T) {
 	before := i.create(t)
 	i.toPostgres.down()
 	i.emergency(t)
-	note := store.Note{Actor: "support", Reason: "logout", Detail: "why"}
+	phone := store.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "phone"}
+	note := store.Note{Actor: "support", Reason: "logout", Detail: "why", Client: phone}
 	ctx := store.WithNote(t.Context(), note)
 	if _, err := i.Delete(ctx, before); err != nil {
 		t.Fatal(err)
 	}
-	visitor, restored := testkit.NewID(), i.create(t)
-	if _, err := i.Create(t.Context(), store.Draft{ID: visitor}); err != nil {
-		t.Fatal(err)
+	visitor, restored := testkit.NewID(), testkit.NewID()
+	for _, d := range []store.Draft{
+		{ID: visitor, Client: phone}, {ID: restored, UserID: "alice", Client: phone},
+	} {
+		if _, err := i.Create(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
 	}
 	i.toPostgres.heal()
 	i.restored(t)
 	got := pgtest.One[[]string](t, r.admin, `SELECT array_agg(
-		concat_ws(' | ', kind, session, reason, actor, detail) ORDER BY id) FROM pgsession.events`)
+		concat_ws(' | ', kind, session, reason, actor, detail, host(ip), user_agent)
+		ORDER BY id) FROM pgsession.events`)
 	want := []string{
 		"session login | " + string(before.Handle()),
-		"session logout | " + string(before.Handle()) + " | logout | support | why",
-		"session login | " + string(restored.Handle()) + " | restored after an outage",
+		"session logout | " + string(before.Handle()) + " | logout | support | why" +
+			" | 2001:db8::7 | phone",
+		"session login | " + string(restored.Handle()) + " | restored after an outage" +
+			" | 2001:db8::7 | phone",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("events:\n%q\nwant:\n%q", got, want)

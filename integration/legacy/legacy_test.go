@@ -399,9 +399,9 @@ func TestTakeOverRefusedIsRecorded(t *testing.T) {
 	if user, cookie := visit(m, brings(id)); user != "" || cookie != "" {
 		t.Errorf("user %q, cookie %t", user, cookie != "")
 	}
-	got := pgtest.One[string](t, pool, `SELECT pg_catalog.string_agg(kind, ', ' ORDER BY id)
+	got := pgtest.One[string](t, pool, `SELECT string_agg(kind || ' ' || host(ip), ', ' ORDER BY id)
 		FROM pgsession.events WHERE kind <> 'sessions revoked'`)
-	if want := "session adopted, session login refused"; got != want {
+	if want := "session adopted 192.0.2.1, session login refused 192.0.2.1"; got != want {
 		t.Errorf("recorded: %s; want %s", got, want)
 	}
 }

@@ -2,6 +2,8 @@ package operator_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ func TestExport(t *testing.T) {
 	s := newSite(t, func(c *sessionstore.Config) { c.RecordEvents = true })
 	admin := pgtest.Pool(t, s.url)
 	token, handle := s.login(t, `ada "the first"`)
+	s.comeAndGo(t, `ada "the first"`)
 	s.login(t, "eve")
 	pgtest.Exec(t, admin, `UPDATE pgsession.sessions SET data = '{"theme": "dark"}'
 		WHERE user_id LIKE 'ada%'`)
@@ -31,15 +34,20 @@ func TestExport(t *testing.T) {
 			Handle string
 			Data   map[string]string
 		}
-		Events []struct{ Kind, Session string }
-		Acted  []map[string]any
+		Events []struct {
+			Kind, Session, IP string
+			UserAgent         string `json:"user_agent"`
+		}
+		Acted []map[string]any
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil || r.status != 0 {
 		t.Fatalf("%v: %d\n%s\n%s", err, r.status, r.stdout, r.stderr)
 	}
 	if out.UserID != `ada "the first"` || len(out.Sessions) != 1 ||
 		out.Sessions[0].Handle != handle || out.Sessions[0].Data["theme"] != "dark" ||
-		len(out.Events) != 1 || out.Events[0].Session != handle || len(out.Acted) != 2 {
+		len(out.Events) != 3 || out.Events[0].Session != handle || out.Events[0].IP != "" ||
+		out.Events[2].IP != "192.0.2.1" || out.Events[2].UserAgent != "Test/1" ||
+		len(out.Acted) != 2 {
 		t.Errorf("the export: %s", r.stdout)
 	}
 	r.wantNoSecret(t, token, `"eve"`)
@@ -52,6 +60,47 @@ func TestExport(t *testing.T) {
 	pgtest.Exec(t, admin, "ALTER ROLE "+s.roles.App+" SET default_transaction_read_only = on")
 	s.env.run(t, "export", "-user", "eve").wants(t, 0, `"sessions":\[\]`, "") // it only reads
 	s.env.run(t, "export", "-user", "eve", "-schema", "shop").wants(t, 1, "", `migrate.* up`)
+}
+
+// comeAndGo logs a user in, and out again by a request.
+func (s *site) comeAndGo(t *testing.T, user string) {
+	t.Helper()
+	token, _ := s.login(t, user)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("User-Agent", "Test/1")
+	s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		session, err := sessionstore.FromContext(r.Context())
+		if err == nil {
+			err = session.Logout(r.Context())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// The address and the user agent of an event are data of its user.
+func TestEraseTakesTheClientOutOfTheEvents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *sessionstore.Config) { c.RecordEvents = true })
+	admin := pgtest.Pool(t, s.url)
+	s.comeAndGo(t, "ada")
+	s.comeAndGo(t, "eve")
+	const clients = `SELECT concat_ws(', ', count(*), count(ip), count(user_agent))
+		FROM pgsession.events`
+	if got := pgtest.One[string](t, admin, clients); got != "4, 2, 2" {
+		t.Fatalf("events, addresses, user agents: %s", got)
+	}
+	owner := environment{"DATABASE_URL": s.url}
+	owner.run(t, "erase", "-user", "ada", "-yes").wants(t, 0, "2 of the user", "")
+	if got := pgtest.One[string](t, admin, clients); got != "4, 1, 1" {
+		t.Errorf("events, addresses, user agents afterwards: %s", got)
+	}
+	if left := pgtest.One[string](t, admin,
+		"SELECT user_id FROM pgsession.events WHERE ip IS NOT NULL"); left != "eve" {
+		t.Errorf("left is the address of %s", left)
+	}
 }
 
 // An erasure ends the sessions and takes the user out of the events. A reader

@@ -144,6 +144,19 @@ func TestSupport(t *testing.T) {
 	}
 }
 
+// The auditor sees from where a login came, after its session is gone.
+func TestTheAuditorSeesTheClientOfALogin(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	pgtest.Exec(t, d.app, in(d.schema, `INSERT INTO pgsession.events (kind, user_id, ip, user_agent)
+		VALUES ('session login', 'ada', '192.0.2.7', 'Test/1')`))
+	const where = `SELECT concat_ws(' ', host(ip), user_agent)
+		FROM pgsession_support.events WHERE user_id = 'ada'`
+	if got := pgtest.One[string](t, d.auditor, in(d.schema, where)); got != "192.0.2.7 Test/1" {
+		t.Errorf("the login came from %q", got)
+	}
+}
+
 // A visitor's session has a handle, and ends by it.
 func TestSupportEndsAVisitorsSession(t *testing.T) {
 	t.Parallel()

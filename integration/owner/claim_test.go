@@ -12,8 +12,9 @@ import (
 )
 
 // What an Observer hears of a login or its end is what the rows say: of the
-// same session and user, by the same actor, and as often. A request whose
-// session another one has ended or changed claims nothing that did not happen.
+// same session and user, by the same actor, from the same client, and as often.
+// A request whose session another one has ended or changed claims nothing that
+// did not happen.
 func TestEventsAreWhatTheRowsSay(t *testing.T) {
 	t.Parallel()
 	logIn := func(user string) func(*instance, context.Context, *sessionstore.Session) {
@@ -113,7 +114,8 @@ func (h *house) rows() []string {
 	return pgtest.One[[]string](h.t, h.admin, `SELECT coalesce(array_agg(
 		kind || ' ' || coalesce(user_id, '') || coalesce(' by ' || actor, '')
 		|| ' of ' || coalesce(session, '') || ' ' || coalesce(login_id::text, '') || ' '
-		|| coalesce(reason, '') ORDER BY id), '{}') FROM pgsession.events`)
+		|| coalesce(reason, '') || ' from ' || coalesce(pg_catalog.host(ip), '') || ' '
+		|| coalesce(user_agent, '') ORDER BY id), '{}') FROM pgsession.events`)
 }
 
 // claims returns the events that an Observer has seen, and that have rows.
@@ -133,8 +135,11 @@ func (in *instance) claims() (all []string) {
 		if e.Actor != "" {
 			by = " by " + e.Actor
 		}
-		all = append(all, fmt.Sprintf("%v %s%s of %s %s %s",
-			e.Kind, e.UserID, by, e.Handle, e.LoginID, e.Reason))
+		if e.UserAgent == "" { // each request has one
+			in.t.Errorf("%v does not say from where", e.Kind)
+		}
+		all = append(all, fmt.Sprintf("%v %s%s of %s %s %s from %s %s",
+			e.Kind, e.UserID, by, e.Handle, e.LoginID, e.Reason, e.IP, e.UserAgent))
 	}
 	return all
 }

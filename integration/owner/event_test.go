@@ -2,7 +2,9 @@ package owner_test
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
@@ -33,6 +35,8 @@ func TestRecordedEvents(t *testing.T) {
 			return a.Kind == b.Kind && a.UserID == b.UserID && a.Reason == b.Reason &&
 				a.Actor == b.Actor && a.Detail == b.Detail && a.Count == b.Count &&
 				a.Finished == b.Finished && a.Level == b.Level &&
+				a.IP == b.IP && strings.HasPrefix(a.UserAgent, b.UserAgent) &&
+				(a.UserAgent == "") == (b.UserAgent == "") &&
 				(a.Handle == "") == (a.Kind == sessionstore.EventRevoked && b.Handle == "")
 		})
 		if !same {
@@ -40,7 +44,10 @@ func TestRecordedEvents(t *testing.T) {
 		}
 	}
 	type event = sessionstore.RecordedEvent
-	login := event{Kind: sessionstore.EventLogin, UserID: "ada"}
+	address := netip.MustParseAddr("192.0.2.1")
+	login := event{
+		Kind: sessionstore.EventLogin, UserID: "ada", IP: address, UserAgent: "Test/",
+	}
 	revoked := func(reason sessionstore.Reason, actor string) event {
 		return event{
 			Kind: sessionstore.EventRevoked, UserID: "ada", Reason: reason, Actor: actor,
@@ -71,6 +78,7 @@ func TestRecordedEvents(t *testing.T) {
 		in.check(err)
 	})
 	others := revoked(sessionstore.ReasonOthers, "ada")
+	others.IP, others.UserAgent = address, "Test/"
 	want("RevokeOthers", others, ended(others, 1))
 
 	tx, err := in.pool.Begin(t.Context())
@@ -91,9 +99,48 @@ func TestRecordedEvents(t *testing.T) {
 	in.visit(bobs, func(ctx context.Context, s *sessionstore.Session) {
 		in.check(s.Logout(sessionstore.WithActor(ctx, "", "closed the account")))
 	})
-	want("a logout", event{Kind: sessionstore.EventLogin, UserID: "bob"}, event{
+	bob := login
+	bob.UserID = "bob"
+	want("a logout", bob, event{
 		Kind: sessionstore.EventLogout, UserID: "bob", Reason: sessionstore.ReasonLogout,
-		Actor: "bob", Detail: "closed the account",
+		IP: address, UserAgent: "Test/", Actor: "bob", Detail: "closed the account",
 	})
+
+	adas := in.login("ada")
+	in.visit(adas, func(ctx context.Context, _ *sessionstore.Session) {
+		tx, err := in.pool.Begin(ctx)
+		in.check(err)
+		revocations := in.WithTx(tx)
+		_, err = revocations.RevokeUser(ctx, "ada")
+		in.check(err)
+		in.check(tx.Commit(ctx))
+		revocations.AfterCommit(ctx)
+	})
+	own := ended(revoked(sessionstore.ReasonUser, "ada"), 1)
+	own.IP, own.UserAgent = address, "Test/"
+	want("a transaction of the user's", login, own)
 	want("nothing")
+}
+
+// The address is cut before it is written, and without metadata there is none:
+// a row has what the session has.
+func TestRecordedClients(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		privacy sessionstore.PrivacyConfig
+		want    string
+	}{
+		"whole":       {sessionstore.PrivacyConfig{}, "192.0.2.1 Test/1"},
+		"cut":         {sessionstore.PrivacyConfig{IPv4Prefix: 16}, "192.0.0.0 Test/1"},
+		"no metadata": {sessionstore.PrivacyConfig{DisableMetadata: true}, ""},
+	} {
+		h := newHouse(t)
+		in := h.instance(func(c *sessionstore.Config) {
+			c.RecordEvents, c.Privacy, c.Suspicion.DisableCheck = true, tt.privacy, true
+		})
+		in.login("ada")
+		const client = "SELECT concat_ws(' ', host(ip), user_agent) FROM pgsession."
+		expect(t, name+": the event", pgtest.One[string](t, h.admin, client+"events"), tt.want)
+		expect(t, name+": the session", pgtest.One[string](t, h.admin, client+"sessions"), tt.want)
+	}
 }

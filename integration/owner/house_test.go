@@ -4,12 +4,14 @@ package owner_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +46,8 @@ type instance struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	sent *testkit.Statements
+	// visits counts the requests, each of which has a user agent of its own.
+	visits atomic.Int64
 
 	mu     sync.Mutex
 	events []sessionstore.Event
@@ -112,6 +116,7 @@ func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Even
 func (in *instance) visit(cookie string, page func(context.Context, *sessionstore.Session)) string {
 	in.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	r.Header.Set("User-Agent", fmt.Sprintf("Test/%d", in.visits.Add(1)))
 	if cookie != "" {
 		r.Header.Set("Cookie", "__Host-session="+cookie)
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -152,19 +154,130 @@ func TestEventsOfOneSession(t *testing.T) {
 	}
 }
 
+// Each form of a statement writes where its request came from, as the note of
+// the call says it, and not where the session was used before.
+func TestEventsHaveTheClientOfTheirCall(t *testing.T) {
+	t.Parallel()
+	r := hireRecording(t)
+	from := store.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "Test/1"}
+	before := store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "before"}
+	ctx := store.WithNote(t.Context(), store.Note{Client: from})
+	login := func(c store.Client, tags ...store.Tag) store.ID {
+		id := testkit.NewID()
+		_, err := r.store.Create(ctx, store.Draft{
+			ID: id, UserID: "ada", LoginID: store.LoginID{1}, Tags: tags, Client: c,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	rotate := func(old store.ID, c store.Change) store.ID {
+		id := testkit.NewID()
+		if _, err := r.store.Rotate(ctx, old, id, c); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	visitor := func() store.ID {
+		id := testkit.NewID()
+		if _, err := r.store.Create(ctx, store.Draft{ID: id, Client: before}); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke := func(sel store.Selection) {
+		t.Helper()
+		_, _, err := r.store.Revoke(ctx, sel)
+		check(err)
+	}
+
+	one, tagged := login(before), login(before, store.NewTag("sid", "1"))
+	one = rotate(one, store.Change{StepUp: true, LoginID: store.LoginID{1}, Client: from})
+	_, err := r.store.Save(ctx, visitor(), store.Change{UserID: "bob", Client: from})
+	check(err)
+	rotate(visitor(), store.Change{UserID: "bob", Client: from})
+	pending := rotate(visitor(), store.Change{PendingUserID: "bob", Client: from})
+	rotate(pending, store.Change{UserID: "bob", Completes: true})
+	_, err = r.store.Delete(ctx, one)
+	check(err)
+	release, done := r.lock(tagged), make(chan error, 1)
+	go func() {
+		_, err := r.store.Delete(ctx, tagged)
+		done <- err
+	}()
+	testkit.Eventually(t, "the logout waits", func() bool {
+		return pgtest.One[int](t, r.admin, waiting) == 1
+	})
+	release()
+	check(<-done)
+	revoke(store.Selection{UserID: "ada", Handle: login(before).Handle()})
+	revoke(store.Selection{UserID: "ada"})
+	check(pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		sel := store.Selection{UserID: "bob", Mark: store.NewMarkID()}
+		_, _, err := r.store.RevokeIn(ctx, tx, sel)
+		return err
+	}))
+	events, after := r.read("")
+	kinds := map[string]int{}
+	for _, e := range events {
+		kinds[e.Kind]++
+		if e.Client != from {
+			t.Errorf("%s of %s: from %+v", e.Kind, e.UserID, e.Client)
+		}
+	}
+	want := map[string]int{
+		"session login": 6, "session stepped up": 1, "session login began": 1,
+		"session logout": 2, "sessions revoked": 4,
+	}
+	if !maps.Equal(kinds, want) {
+		t.Errorf("events %v, want %v", kinds, want)
+	}
+
+	// Without a client in the note there is none, whatever the session has. A
+	// restore is no request, and has that of the session.
+	restored := testkit.NewID()
+	_, err = r.store.Create(store.WithNote(ctx, store.Note{As: store.AsNothing}), store.Draft{
+		ID: restored, UserID: "ada", Client: before,
+	})
+	check(err)
+	ctx = store.WithNote(ctx, store.Note{As: store.AsRestore})
+	restored = rotate(restored, store.Change{})
+	ctx = store.WithNote(ctx, store.Note{})
+	login(before)
+	_, err = r.store.Delete(ctx, restored)
+	check(err)
+	var got []store.Client
+	events, _ = r.read(after)
+	for _, e := range events {
+		got = append(got, e.Client)
+	}
+	if want := []store.Client{before, {}, {}}; !slices.Equal(got, want) {
+		t.Errorf("clients %+v, want %+v", got, want)
+	}
+}
+
 // A note that Postgres would refuse fails no logout.
 func TestEventsMendNotes(t *testing.T) {
 	t.Parallel()
 	r := hireRecording(t)
 	id := r.login("ada")
 	note := store.Note{Actor: "a\x00b\xff", Detail: strings.Repeat("ä", 1e4)}
+	note.UserAgent = strings.Repeat("ä", 1e4)
 	ctx := store.WithNote(t.Context(), note)
 	if _, err := r.store.Delete(ctx, id); err != nil {
 		t.Fatal(err)
 	}
 	events, _ := r.read("")
-	if e := events[1]; e.Actor != "ab" || len(e.Detail) != 1024 {
-		t.Errorf("actor %q, %d bytes of detail", e.Actor, len(e.Detail))
+	if e := events[1]; e.Actor != "ab" || len(e.Detail) != 1024 || len(e.UserAgent) != 512 {
+		t.Errorf("actor %q, %d bytes of detail, %d of user agent",
+			e.Actor, len(e.Detail), len(e.UserAgent))
 	}
 }
 

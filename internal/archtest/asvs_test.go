@@ -423,15 +423,16 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"16.2.1", 2, "lines say when, where, who, what", met,
-			"`Event.At`, `Event.UserID`, `Event.LoginID`",
+			"`Event.At`, `Event.IP`, `Event.UserID`, `Event.LoginID`",
 			[]string{
 				"TestDefaultLogHasALineForAnEvent",
+				"TestTheLogHasTheClientOfALogin",
 				"TestTheLogNamesTheLogin",
 				"TestEventsHaveTheirTime",
 			},
 			[]string{
-				"The default log has no address and no user agent.",
-				"An `Observer` gets the values of the request's context, and can add them.",
+				"Logins and logouts have an address, unless `PrivacyConfig.DisableMetadata` is set.",
+				"For other events, an `Observer` gets the values of the request's context, and can add it.",
 			},
 		},
 		{

@@ -5,6 +5,7 @@ package gen
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -13,26 +14,29 @@ import (
 const eventAdd = `-- name: EventAdd :exec
 
 INSERT INTO pgsession.events (
-    kind, user_id, session, login_id, level, methods, reason, actor, detail, count
+    kind, user_id, session, login_id, level, ip, user_agent, methods, reason, actor, detail, count
 )
 VALUES (
     $1::text, $2::text, $3::text, $4::uuid,
-    $5::smallint, $6::text[], $7::text,
-    $8::text, $9::text, $10::bigint
+    $5::smallint, $6::inet, $7::text,
+    $8::text[], $9::text, $10::text,
+    $11::text, $12::bigint
 )
 `
 
 type EventAddParams struct {
-	Kind    string
-	UserID  pgtype.Text
-	Session pgtype.Text
-	LoginID pgtype.UUID
-	Level   pgtype.Int2
-	Methods []string
-	Reason  pgtype.Text
-	Actor   pgtype.Text
-	Detail  pgtype.Text
-	Count   pgtype.Int8
+	Kind      string
+	UserID    pgtype.Text
+	Session   pgtype.Text
+	LoginID   pgtype.UUID
+	Level     pgtype.Int2
+	IP        *netip.Addr
+	UserAgent pgtype.Text
+	Methods   []string
+	Reason    pgtype.Text
+	Actor     pgtype.Text
+	Detail    pgtype.Text
+	Count     pgtype.Int8
 }
 
 // The rows of events. A statement that ends sessions has a form here that
@@ -49,6 +53,8 @@ func (q *Queries) EventAdd(ctx context.Context, db DBTX, arg *EventAddParams) er
 		arg.Session,
 		arg.LoginID,
 		arg.Level,
+		arg.IP,
+		arg.UserAgent,
 		arg.Methods,
 		arg.Reason,
 		arg.Actor,
@@ -67,23 +73,28 @@ WITH gone AS (
     SELECT gone.id, 'ended' FROM gone WHERE $2::boolean
     ON CONFLICT (id) DO NOTHING
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor, detail)
+    INSERT INTO pgsession.events (
+        kind, user_id, session, login_id, ip, user_agent, reason, actor, detail
+    )
     SELECT
-        $3::text, gone.user_id, $4::text, gone.login_id, $5::text,
-        $6::text, $7::text
+        $3::text, gone.user_id, $4::text, gone.login_id, $5::inet,
+        $6::text, $7::text, $8::text,
+        $9::text
     FROM gone WHERE gone.user_id IS NOT NULL
 )
 SELECT pg_catalog.count(*) FROM gone
 `
 
 type EventDeleteParams struct {
-	ID      []byte
-	Noted   bool
-	Kind    string
-	Session string
-	Reason  pgtype.Text
-	Actor   pgtype.Text
-	Detail  pgtype.Text
+	ID        []byte
+	Noted     bool
+	Kind      string
+	Session   string
+	IP        *netip.Addr
+	UserAgent pgtype.Text
+	Reason    pgtype.Text
+	Actor     pgtype.Text
+	Detail    pgtype.Text
 }
 
 // EventDelete is SessionDelete with its event. A session without a user has
@@ -94,6 +105,8 @@ func (q *Queries) EventDelete(ctx context.Context, db DBTX, arg *EventDeletePara
 		arg.Noted,
 		arg.Kind,
 		arg.Session,
+		arg.IP,
+		arg.UserAgent,
 		arg.Reason,
 		arg.Actor,
 		arg.Detail,
@@ -115,23 +128,28 @@ WITH gone AS (
     SELECT gone.id, 'ended' FROM gone WHERE $2::boolean
     ON CONFLICT (id) DO NOTHING
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, session, login_id, reason, actor, detail)
+    INSERT INTO pgsession.events (
+        kind, user_id, session, login_id, ip, user_agent, reason, actor, detail
+    )
     SELECT
-        $3::text, gone.user_id, $4::text, gone.login_id, $5::text,
-        $6::text, $7::text
+        $3::text, gone.user_id, $4::text, gone.login_id, $5::inet,
+        $6::text, $7::text, $8::text,
+        $9::text
     FROM gone WHERE gone.user_id IS NOT NULL
 )
 SELECT pg_catalog.count(*) FROM gone
 `
 
 type EventDeleteFreeParams struct {
-	ID      []byte
-	Noted   bool
-	Kind    string
-	Session string
-	Reason  pgtype.Text
-	Actor   pgtype.Text
-	Detail  pgtype.Text
+	ID        []byte
+	Noted     bool
+	Kind      string
+	Session   string
+	IP        *netip.Addr
+	UserAgent pgtype.Text
+	Reason    pgtype.Text
+	Actor     pgtype.Text
+	Detail    pgtype.Text
 }
 
 // EventDeleteFree is EventDelete without a wait: it leaves a locked row.
@@ -141,6 +159,8 @@ func (q *Queries) EventDeleteFree(ctx context.Context, db DBTX, arg *EventDelete
 		arg.Noted,
 		arg.Kind,
 		arg.Session,
+		arg.IP,
+		arg.UserAgent,
 		arg.Reason,
 		arg.Actor,
 		arg.Detail,
@@ -156,10 +176,10 @@ WITH added AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING revoked_at
 ), recorded AS (
-    INSERT INTO pgsession.events (kind, user_id, reason, actor, detail)
+    INSERT INTO pgsession.events (kind, user_id, ip, user_agent, reason, actor, detail)
     SELECT
-        $3::text, $4::text, $5::text, $6::text,
-        $7::text
+        $3::text, $4::text, $5::inet, $6::text,
+        $7::text, $8::text, $9::text
     FROM added
 )
 SELECT
@@ -170,13 +190,15 @@ SELECT
 `
 
 type EventMarkParams struct {
-	ID     []byte
-	Key    []byte
-	Kind   string
-	UserID pgtype.Text
-	Reason pgtype.Text
-	Actor  pgtype.Text
-	Detail pgtype.Text
+	ID        []byte
+	Key       []byte
+	Kind      string
+	UserID    pgtype.Text
+	IP        *netip.Addr
+	UserAgent pgtype.Text
+	Reason    pgtype.Text
+	Actor     pgtype.Text
+	Detail    pgtype.Text
 }
 
 // EventMark is MarkAdd with the event that a revoke begins. A repeated one adds
@@ -187,6 +209,8 @@ func (q *Queries) EventMark(ctx context.Context, db DBTX, arg *EventMarkParams) 
 		arg.Key,
 		arg.Kind,
 		arg.UserID,
+		arg.IP,
+		arg.UserAgent,
 		arg.Reason,
 		arg.Actor,
 		arg.Detail,
@@ -202,8 +226,8 @@ SELECT
     a.foreign_rows::boolean AS foreign_rows,
     coalesce(e.id, 0)::bigint AS id, coalesce(e.tx::text, '')::text AS tx,
     coalesce(e.at, 'epoch')::timestamptz AS at, e.count, e.level, e.login_id,
-    coalesce(e.kind, '')::text AS kind, e.user_id, e.session,
-    coalesce(e.methods, '{}')::text[] AS methods, e.reason, e.actor, e.detail
+    coalesce(e.kind, '')::text AS kind, e.user_id, e.session, e.ip,
+    e.user_agent, coalesce(e.methods, '{}')::text[] AS methods, e.reason, e.actor, e.detail
 FROM (
     SELECT
         pg_catalog.row_to_json(pg_catalog.pg_control_system()) ->> 'system_identifier' AS cluster,
@@ -219,8 +243,8 @@ FROM (
 ) AS a
 LEFT JOIN (
     SELECT
-        p.id, p.tx, p.at, p.count, p.level, p.login_id, p.kind, p.user_id, p.session, p.methods,
-        p.reason, p.actor, p.detail
+        p.id, p.tx, p.at, p.count, p.level, p.login_id, p.kind, p.user_id, p.session, p.ip,
+        p.user_agent, p.methods, p.reason, p.actor, p.detail
     FROM pgsession.events AS p
     WHERE (p.tx, p.id) > (($1::text)::xid8, $2::bigint)
         AND p.tx < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
@@ -250,6 +274,8 @@ type EventPageRow struct {
 	Kind        string
 	UserID      pgtype.Text
 	Session     pgtype.Text
+	IP          *netip.Addr
+	UserAgent   pgtype.Text
 	Methods     []string
 	Reason      pgtype.Text
 	Actor       pgtype.Text
@@ -292,6 +318,8 @@ func (q *Queries) EventPage(ctx context.Context, db DBTX, arg *EventPageParams) 
 			&i.Kind,
 			&i.UserID,
 			&i.Session,
+			&i.IP,
+			&i.UserAgent,
 			&i.Methods,
 			&i.Reason,
 			&i.Actor,

@@ -33,8 +33,8 @@ const (
 			LIMIT 1000
 		), blank AS (
 			UPDATE pgsession.events AS v SET
-				user_id = NULL, session = NULL, login_id = NULL, methods = NULL, actor = NULL,
-				detail = NULL
+				user_id = NULL, session = NULL, login_id = NULL, ip = NULL, user_agent = NULL,
+				methods = NULL, actor = NULL, detail = NULL
 			FROM few
 			WHERE v.tx OPERATOR(pg_catalog.=) few.tx AND v.id OPERATOR(pg_catalog.=) few.id
 		)

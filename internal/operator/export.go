@@ -42,8 +42,8 @@ var exported = []struct{ name, sql string }{
 		) AS e`},
 	{"events", `
 		SELECT pg_catalog.row_to_json(e)::text FROM (
-			SELECT s.at, s.kind, s.session, s.login_id, s.level, s.methods, s.reason, s.actor,
-				s.detail, s.count
+			SELECT s.at, s.kind, s.session, s.login_id, s.level, s.ip, s.user_agent, s.methods,
+				s.reason, s.actor, s.detail, s.count
 			FROM pgsession.events AS s
 			WHERE s.user_id OPERATOR(pg_catalog.=) $1::text
 			ORDER BY s.id

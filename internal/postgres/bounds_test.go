@@ -14,13 +14,15 @@ import (
 // A row of events has room for so much of a text that the application gives.
 func TestTheTextOfANoteIsCut(t *testing.T) {
 	t.Parallel()
-	if got := noteText(strings.Repeat("x", 2*maxNote)); len(got.String) != maxNote {
-		t.Errorf("%d bytes, want %d", len(got.String), maxNote)
+	for _, most := range []int{maxNote, maxUserAgent} {
+		if got := noteText(strings.Repeat("x", 2*maxNote), most); len(got.String) != most {
+			t.Errorf("%d bytes, want %d", len(got.String), most)
+		}
 	}
-	if got := noteText("a\x00b\xff"); got.String != "ab" {
+	if got := noteText("a\x00b\xff", maxNote); got.String != "ab" {
 		t.Errorf("%q", got.String)
 	}
-	if noteText("").Valid {
+	if noteText("", maxNote).Valid {
 		t.Error("an empty text is no null")
 	}
 }

@@ -21,6 +21,7 @@ type Recorded struct {
 	Handle  store.Handle
 	LoginID store.LoginID
 	Level   int
+	store.Client
 	Methods []string
 	Reason  string
 	Actor   string
@@ -123,6 +124,10 @@ func (s *Store) Events(ctx context.Context, after string) ([]Recorded, string, e
 			Level: int(row.Level.Int16), Methods: row.Methods,
 			Reason: row.Reason.String, Actor: row.Actor.String, Detail: row.Detail.String,
 			Count: row.Count.Int64, Counted: row.Count.Valid,
+		}
+		events[i].UserAgent = row.UserAgent.String
+		if row.IP != nil {
+			events[i].IP = *row.IP
 		}
 		place = cursor{row.Cluster, row.Tx, row.ID, row.At}
 	}

@@ -23,8 +23,12 @@ const (
 	KindAdopted      = "session adopted"
 )
 
-// maxNote bounds the actor, the reason and the detail of a row, in bytes.
-const maxNote = 1024
+// The bounds of texts of a row, in bytes: of the actor, the reason and the
+// detail, and of the user agent, which a CHECK has too.
+const (
+	maxNote      = 1024
+	maxUserAgent = 512
+)
 
 // recorder inserts the rows of events: each in the transaction that does what
 // the row says. Its zero value records none.
@@ -60,7 +64,8 @@ func (r recorder) records(n *store.Note, kind string) bool {
 }
 
 // change adds the row of a change that records has accepted. rec is the session
-// as the change left it.
+// as the change left it. A restore is no request: its row has the client that
+// last used the session.
 func (r recorder) change(
 	ctx context.Context, db gen.DBTX, n *store.Note, kind string, rec *store.Record,
 ) error {
@@ -78,6 +83,9 @@ func (r recorder) change(
 		return err
 	}
 	row := noted(n, kind, userID)
+	if n.As == store.AsRestore {
+		row.IP, row.UserAgent = ipOrNull(rec.IP), noteText(rec.UserAgent, maxUserAgent)
+	}
 	row.Session = orNull(string(rec.ID.Handle()))
 	row.LoginID = uuidOrNull(rec.LoginID)
 	row.Level = pgtype.Int2{Int16: int16(rec.Methods.Level()), Valid: true}
@@ -94,7 +102,7 @@ func (r recorder) over(ctx context.Context, db gen.DBTX, n *store.Note) error {
 	}
 	row := noted(n, KindLogout, n.Over.UserID)
 	row.Session, row.LoginID = orNull(string(n.Over.Handle)), uuidOrNull(n.Over.LoginID)
-	row.Reason, row.Actor = noteText(n.Over.Reason), noteText(n.Over.Actor)
+	row.Reason, row.Actor = noteText(n.Over.Reason, maxNote), noteText(n.Over.Actor, maxNote)
 	return r.queries.EventAdd(ctx, db, row)
 }
 
@@ -105,6 +113,7 @@ func (r recorder) began(
 	row := noted(n, KindRevoked, sel.UserID)
 	return r.queries.EventMark(ctx, db, &gen.EventMarkParams{
 		ID: sel.Mark[:], Key: key, Kind: row.Kind, UserID: row.UserID,
+		IP: row.IP, UserAgent: row.UserAgent,
 		Reason: row.Reason, Actor: row.Actor, Detail: row.Detail,
 	})
 }
@@ -160,6 +169,7 @@ func (r recorder) deletes(
 	row := noted(&d.note, kind, "")
 	arg := &gen.EventDeleteParams{
 		ID: d.id[:], Noted: d.noted, Kind: kind, Session: string(d.id.Handle()),
+		IP: row.IP, UserAgent: row.UserAgent,
 		Reason: row.Reason, Actor: row.Actor, Detail: row.Detail,
 	}
 	if free {
@@ -172,13 +182,15 @@ func (r recorder) deletes(
 func noted(n *store.Note, kind, userID string) *gen.EventAddParams {
 	return &gen.EventAddParams{
 		Kind: kind, UserID: orNull(userID),
-		Reason: noteText(n.Reason), Actor: noteText(n.Actor), Detail: noteText(n.Detail),
+		IP: ipOrNull(n.IP), UserAgent: noteText(n.UserAgent, maxUserAgent),
+		Reason: noteText(n.Reason, maxNote), Actor: noteText(n.Actor, maxNote),
+		Detail: noteText(n.Detail, maxNote),
 	}
 }
 
-// noteText is a column of a note. Postgres refuses some texts, and a row must
-// not fail a login: so they are mended.
-func noteText(s string) pgtype.Text {
-	s = s[:min(len(s), maxNote)]
+// noteText is a column of a note, of at most so many bytes. Postgres refuses
+// some texts, and a row must not fail a login: so they are mended.
+func noteText(s string, most int) pgtype.Text {
+	s = s[:min(len(s), most)]
 	return orNull(strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", ""))
 }

@@ -86,8 +86,8 @@ var rights = []right{
 	{
 		"INSERT", "events",
 		[]string{
-			"kind", "user_id", "session", "login_id", "level", "methods", "reason", "actor",
-			"detail", "count",
+			"kind", "user_id", "session", "login_id", "level", "ip", "user_agent", "methods",
+			"reason", "actor", "detail", "count",
 		},
 		[]string{"EventAdd", "EventMark", "EventDelete", "EventDeleteFree"},
 	},

@@ -12,6 +12,9 @@ type Note struct {
 	Reason string
 	// Actor acts, and Detail is its note.
 	Actor, Detail string
+	// Client is where the request of the call came from. It is zero if that is
+	// unknown, and for a revoke that no session of the user asked for.
+	Client
 	// Over is the login that the login of the call ends; zero for none. Its row
 	// comes before that of the call.
 	Over LoginOver
