@@ -186,6 +186,16 @@ func TestSlowTheCommandsHaveTheVersionOfTheApplication(t *testing.T) {
 			t.Errorf("%s -h prints %s", command, help)
 		}
 	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "operations", "deploying.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := regexp.MustCompile(`(?m)^    RUN (go build .*) -o /out/ (.*)$`).FindSubmatch(page)
+	if built == nil {
+		t.Fatal("deploying.md does not build migrate in the repository of an application")
+	}
+	out := t.TempDir()
+	r.run(fmt.Sprintf("%s -o %s/ %s && %[2]s/migrate -h && %[2]s/shop", built[1], out, built[2]))
 	if got := r.run("go version -m " + filepath.Join(bin, "migrate")); !strings.Contains(got,
 		module+"\t"+version(t)) {
 		t.Errorf("the program is not of %s:\n%s", version(t), got)
