@@ -20,7 +20,10 @@ import (
 //
 // Call it at every login, re-authentication and change of role. A second factor
 // is a [Session.StepUp], or a [Session.CompleteLogin] if the password alone is
-// not enough. It takes effect with the response, or with [Session.Save].
+// not enough. It takes effect with the response, or with [Session.Save]. If the
+// session was a user's, and was ended since this request loaded it, that save
+// is an [ErrRevoked]: a login brings no ended session back. After a revoke of
+// this request itself, the user gets a fresh session.
 //
 // If another goroutine is saving the session, Login waits for that save. ctx
 // bounds this wait and nothing else. The errors are:

@@ -119,6 +119,65 @@ func TestLoginFromEndedSession(t *testing.T) {
 	}
 }
 
+// A user's session that was ended while the request was under way gives no new
+// one: a Login may be a change of role, and the bearer of the token a thief.
+func TestALoginRevivesNoUsersSession(t *testing.T) {
+	login := func(userID string) func(context.Context, *sessionstore.Session) error {
+		return func(ctx context.Context, s *sessionstore.Session) error {
+			return s.Login(ctx, userID, sessionstore.AuthenticatedBy(2, "totp"))
+		}
+	}
+	again := map[string]func(context.Context, *sessionstore.Session) error{
+		"the same user": login("ada"),
+		"another user":  login("ceo"),
+		"a pending login": func(ctx context.Context, s *sessionstore.Session) error {
+			return s.BeginLogin(ctx, "ada", sessionstore.AuthenticatedBy(1, "password"))
+		},
+	}
+	for name, keep := range map[string]bool{"with a new token": false, "keeping the token": true} {
+		for of, before := range map[string]func(*site) string{
+			"a user's": func(site *site) string { return site.user("ada", "cart") },
+			"a pending login's": func(site *site) string {
+				_, cookie := site.visit("", func(
+					_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
+					site.check(again["a pending login"](r.Context(), s))
+				})
+				return cookie
+			},
+		} {
+			for as, again := range again {
+				if of == "a user's" && as == "a pending login" {
+					continue // BeginLogin ends the session itself, and is no login
+				}
+				t.Run(of+" session, "+as+", "+name, func(t *testing.T) {
+					site := newSite(t, func(c *sessionstore.Config) {
+						c.DisableRotateOnLogin = keep
+					})
+					cookie := before(site)
+					site.seen()
+					resp, after := site.visit(cookie, func(
+						_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+					) {
+						rec, _ := s.Record()
+						site.end(rec.ID)
+						site.check(again(r.Context(), s))
+					})
+					expect(t, "status", resp.StatusCode, http.StatusForbidden)
+					expect(t, "events", site.seen(), "session login refused")
+					expect(t, "the session", site.look(after), "no session")
+					for _, userID := range []string{"ada", "ceo"} {
+						infos, err := site.m.List(t.Context(), userID, sessionstore.Page{})
+						if err != nil || len(infos) > 0 {
+							t.Errorf("%d sessions of %s, %v", len(infos), userID, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit(site.user("ada", "cart"), func(

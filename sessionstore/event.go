@@ -90,7 +90,8 @@ const (
 	// EventLoginRefused: the store refused a login, for the reason in Err. It
 	// comes without an EventSaveFailed. The user's sessions were revoked while
 	// the login was under way, or before a session of an emergency was
-	// restored, or before one of another library was taken over. Or a pending
+	// restored, or before one of another library was taken over. Or the user's
+	// session that it would go on from was ended meanwhile. Or a pending
 	// login was not there any more when it was to be completed. Or the user has
 	// as many sessions as [LimitConfig.DenyAtMaxSessions] allows. UserID is the
 	// user's.

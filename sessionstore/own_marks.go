@@ -8,11 +8,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// ownMarks are the marks that one request has made. The zero value is empty,
-// nil takes none.
+// ownMarks are the marks that one request has made, and the sessions that it
+// has ended by a revoke. The zero value is empty, nil takes none.
 type ownMarks struct {
-	mu  sync.Mutex
-	ids []store.MarkID
+	mu    sync.Mutex
+	ids   []store.MarkID
+	ended []store.ID
+	all   bool // it has ended all sessions, see [store.Selection.All]
 }
 
 // mark gives a selection the id of its mark, and remembers it.
@@ -28,13 +30,34 @@ func (o *ownMarks) mark(s *store.Selection) {
 	}
 }
 
-func (o *ownMarks) all() []store.MarkID {
+func (o *ownMarks) marks() []store.MarkID {
 	if o == nil {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.ids)
+}
+
+// end remembers what a revoke has ended.
+func (o *ownMarks) end(s *store.Selection, ids []store.ID, n int) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = append(o.ended, ids...)
+	o.all = o.all || s.All && s.Before.IsZero() && n > 0
+}
+
+// has reports whether the request itself has ended a session by a revoke.
+func (o *ownMarks) has(id store.ID) bool {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all || slices.Contains(o.ended, id)
 }
 
 // ownMarksOf returns those of the request that a context belongs to; nil

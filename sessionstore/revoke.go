@@ -15,7 +15,8 @@ func (c *core) revoke(
 	e := c.revoked(ctx, sel, why)
 	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
-	_, r, err := c.store.Revoke(noted(withoutSession(ctx), e), sel)
+	ids, r, err := c.store.Revoke(noted(withoutSession(ctx), e), sel)
+	own.end(&sel, ids, r.Count)
 	if r.Count > 0 || err == nil {
 		c.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
 	}

@@ -91,6 +91,10 @@ func TestOwnRevokeDoesNotRefuseLogin(t *testing.T) {
 			_, err := s.m.RevokeAll(ctx)
 			return err
 		},
+		"Revoke": func(s *site, ctx context.Context, sess *sessionstore.Session) error {
+			_, err := s.m.Revoke(ctx, "ada", sess.Handle())
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -41,6 +41,7 @@ func (s *Session) Save(ctx context.Context) error {
 type plan struct {
 	deletes    []pendingDelete
 	stored     bool
+	owned      bool     // a user's or a pending login's, and not revoked by this request
 	id         store.ID // if stored
 	rotate     bool
 	rotated    *cookie.Token // see pending.rotated
@@ -138,6 +139,7 @@ func (s *Session) plan() plan {
 	p := plan{
 		deletes:    s.next.deletes,
 		stored:     s.identity == stored,
+		owned:      cmp.Or(s.rec.UserID, s.rec.PendingUserID) != "" && !s.own.has(s.rec.ID),
 		id:         s.rec.ID,
 		rotate:     s.next.rotate,
 		rotated:    s.next.rotated,
@@ -156,10 +158,10 @@ func (s *Session) plan() plan {
 	p.change.Lifetime = s.next.lifetime
 	switch {
 	case p.change.Completes:
-		p.change.Began = store.BeganAt(s.rec.PendingSince, s.own.all()...)
+		p.change.Began = store.BeganAt(s.rec.PendingSince, s.own.marks()...)
 	case p.logsIn():
 		began := s.next.auth.began(s.started)
-		p.change.Began = store.BeganHere(began, s.own.all()...)
+		p.change.Began = store.BeganHere(began, s.own.marks()...)
 	}
 	if limits.DenyAtMaxSessions {
 		p.change.MaxSessions = limits.MaxSessionsPerUser
@@ -324,12 +326,16 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		if err == nil && (p.rotate || c.UserID != "") {
 			s.core.observe(ctx, p.event(&rec, false))
 		}
-		// The anonymous session that a user logs in from may end while they
-		// type their password. They get a fresh session, with nothing of the
-		// ended one but this request's changes. A pending login and a step-up
-		// have nothing to go on from.
+		// A visitor's session may end while the user types their password. They
+		// get a fresh one, with nothing of the ended one but this request's
+		// changes. A pending login and a step-up have nothing to go on from.
 		if !errors.Is(err, ErrNotFound) || !p.logsIn() || c.Completes {
 			return rec, tok, err
+		}
+		// A Login may be a change of role, for which a user's session is all
+		// that its bearer has.
+		if p.owned {
+			return rec, tok, ErrRevoked
 		}
 		if c.PendingUserID != "" {
 			if err := s.core.logOutOther(ctx, p.id, c.Client); err != nil {

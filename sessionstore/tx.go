@@ -53,7 +53,8 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	n, err := t.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
+	sel := store.Selection{UserID: userID, Handle: h}
+	n, err := t.revoke(ctx, sel, ReasonHandle, t.m.ownMarksOf(ctx))
 	if err == nil && n == 0 {
 		t.m.observe(ctx, t.m.foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
@@ -97,6 +98,7 @@ func (t *Tx) revoke(
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
+	own.end(&sel, ids, n)
 	t.ids = append(t.ids, ids...)
 	if sel.LeavesMark() {
 		note := store.Note{
@@ -183,8 +185,9 @@ func (t *Tx) repeat(ctx context.Context, again txRevoke) (Revocation, error) {
 		again.sel.Except = rec.ID
 	}
 	again.own.mark(&again.sel)
-	_, r, err := t.m.store.Revoke(
+	ids, r, err := t.m.store.Revoke(
 		store.WithNote(withoutSession(ctx), again.note), again.sel)
+	again.own.end(&again.sel, ids, r.Count)
 	t.m.watches.wake(func(rec *store.Record) bool { return includes(again.sel, rec) })
 	return r, err
 }

@@ -143,7 +143,8 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	if h == "" {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	r, err := m.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
+	sel := store.Selection{UserID: userID, Handle: h}
+	r, err := m.revoke(ctx, sel, ReasonHandle, m.ownMarksOf(ctx))
 	if err == nil && r.Count == 0 {
 		m.observe(ctx, m.foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
