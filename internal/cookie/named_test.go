@@ -35,19 +35,23 @@ func TestNamedFindsWhatNetHTTPFinds(t *testing.T) {
 		{"id", "id=", "=id", "id==1", "id=a=b", "ID=1", "id2=1", "xid=1"},
 		{" id = 1 ; id=\t2\t;\tid\t=3;;; id=4;", "\n id=5\r\n; id\r=6\n"},
 		{"id=a b", "id=a,b", "id=\x7f", "id=é", "id=\x00", "i d=1", "id\u00a0=1", "\vid=1"},
-		{strings.Repeat("a=b; ", fewCookies) + "id=1"},
 		{strings.Repeat("a=b; ", 2999) + "id=1"},
-		{strings.Repeat("a=b; ", 3000) + "id=1"}, // which net/http refuses
 	} {
 		checkNamed(t, lines...)
 	}
 }
 
+// Of so many cookies net/http returns none, and a logout would end nothing.
+func TestNamedFindsTheCookieAmongThousands(t *testing.T) {
+	r := withCookies(strings.Repeat("a=b; ", 20_000) + "id=1")
+	if got := slices.Collect(named(r, "id")); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestNamedEndsWithItsLoop(t *testing.T) {
-	for _, line := range []string{"id=1; id=2", strings.Repeat("id=1; ", 2*fewCookies)} {
-		for range named(withCookies(line), "id") {
-			break
-		}
+	for range named(withCookies("id=1; id=2"), "id") {
+		break
 	}
 }
 

@@ -23,10 +23,10 @@ func (c *Codec) ClearOthers(h http.Header, r *http.Request, hosts []string, secu
 		return
 	}
 	var cleared []string
-	domains := cookieDomains(hosts)
+	domains, paths := cookieDomains(hosts), cookiePaths(r)
 	ours := strings.ToLower(strings.TrimPrefix(c.Cfg.Domain, "."))
 all:
-	for _, path := range cookiePaths(r) {
+	for _, path := range paths {
 		for _, domain := range domains {
 			if domain == ours && path == c.Cfg.Path {
 				continue
@@ -52,15 +52,19 @@ all:
 }
 
 // cookieDomains returns the domains that a cookie for these hosts can have:
-// none (host-only), a host, or one of its parents.
+// none (host-only), a host, or one of its parents. One of them may be ours, so
+// there is one more than a login clears.
 func cookieDomains(hosts []string) []string {
 	domains := []string{""}
 	for _, host := range hosts {
 		name := strings.ToLower(hostname(host))
-		if _, err := netip.ParseAddr(name); err == nil || !plain(name) {
+		if _, err := netip.ParseAddr(name); err == nil || !isHostName(name) {
 			continue
 		}
 		for strings.Contains(name, ".") {
+			if len(domains) > maxSpellings {
+				return domains
+			}
 			if !slices.Contains(domains, name) {
 				domains = append(domains, name)
 			}
@@ -70,35 +74,49 @@ func cookieDomains(hosts []string) []string {
 	return domains
 }
 
-// hostname returns a Host header without its port.
+// hostname returns a Host header without its port and the dot of the root.
 func hostname(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
 	}
-	return strings.Trim(host, "[]")
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 }
 
-// plain reports whether a name has only the characters of a host name.
-func plain(name string) bool {
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
-		!strings.Contains(name, "..")
+// isHostName reports whether a name is one of DNS, by the bounds of RFC 1035,
+// section 2.3.4. A client can send any other, and net/http logs the whole of a
+// Domain that it refuses.
+func isHostName(name string) bool {
+	if len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }
+
+// maxPath is the longest Path that a browser keeps of a cookie: RFC 6265bis,
+// section 5.6.
+const maxPath = 1024
 
 // cookiePaths returns the paths of the cookies that a browser sends with a
 // request: "/", and each prefix of its path, with and without the slash at its
-// end.
+// end. One of them may be ours, so there is one more than a login clears.
 func cookiePaths(r *http.Request) []string {
 	paths := []string{"/"}
 	path := r.URL.EscapedPath()
 	if strings.ContainsAny(path, "; ") {
 		return paths
 	}
-	for i := 1; i < len(path); i++ {
+	for i := 1; i < min(len(path), maxPath) && len(paths) <= maxSpellings; i++ {
 		if path[i] == '/' {
 			paths = append(paths, path[:i], path[:i+1])
 		}
 	}
-	if len(path) > 1 && !strings.HasSuffix(path, "/") {
+	if len(path) > 1 && len(path) <= maxPath && !strings.HasSuffix(path, "/") {
 		paths = append(paths, path)
 	}
 	return paths
