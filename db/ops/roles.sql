@@ -155,18 +155,15 @@ BEGIN
             FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class WHERE c.relnamespace = 'pgsession'::regnamespace
             UNION ALL
             SELECT 'pg_catalog.pg_constraint'::regclass::oid, k.oid, c.relowner, pg_catalog.concat('constraint ', k.conname)
-            FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+            FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
             WHERE k.connamespace = 'pgsession'::regnamespace
-            UNION ALL
-            SELECT 'pg_catalog.pg_statistic_ext'::regclass::oid, s.oid, s.stxowner, pg_catalog.concat('statistics ', s.stxname)
-            FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid WHERE c.relnamespace = 'pgsession'::regnamespace
             UNION ALL
             SELECT 'pg_catalog.pg_proc'::regclass::oid, r.oid, r.proowner, pg_catalog.concat(r.oid::regprocedure)
             FROM pg_catalog.pg_proc AS r WHERE r.pronamespace = 'pgsession'::regnamespace
         ) AS o
         JOIN pg_catalog.pg_depend AS d ON d.classid = o.class AND d.objid = o.oid
         CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0) AS i
-        WHERE o.held_by IS DISTINCT FROM owner AND pg_catalog.btrim(i.schema, '"') NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
+        WHERE o.held_by <> owner AND pg_catalog.btrim(i.schema, '"') NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
             'pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid,
             'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid,
             CASE o.class WHEN 'pg_catalog.pg_rewrite'::regclass::oid THEN 'pg_catalog.pg_class'::regclass::oid END
@@ -180,8 +177,8 @@ BEGIN
             SELECT pg_catalog.concat('a default of ', c.oid::regclass) AS what, c.relowner AS held_by, d.adbin::pg_catalog.text AS tree
             FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid WHERE c.relnamespace = 'pgsession'::regnamespace
             UNION ALL
-            SELECT pg_catalog.concat('constraint ', k.conname), coalesce(c.relowner, 0), k.conbin::pg_catalog.text
-            FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid WHERE k.connamespace = 'pgsession'::regnamespace
+            SELECT pg_catalog.concat('constraint ', k.conname), c.relowner, k.conbin::pg_catalog.text
+            FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid WHERE k.connamespace = 'pgsession'::regnamespace
             UNION ALL
             SELECT pg_catalog.concat(c.oid::regclass), c.relowner, w.ev_action::pg_catalog.text
             FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class WHERE c.relnamespace = 'pgsession'::regnamespace

@@ -227,6 +227,12 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT",
 		},
 		{
+			`CREATE UNIQUE INDEX odd ON pgsession.sessions (id, created_at);
+				ALTER TABLE pgsession.sessions REPLICA IDENTITY USING INDEX odd`,
+			"replica identity of pgsession.sessions",
+			"ALTER TABLE pgsession.sessions REPLICA IDENTITY DEFAULT; DROP INDEX pgsession.odd",
+		},
+		{
 			"CREATE TABLE public.more () INHERITS (pgsession.sessions)",
 			"table public.more that inherits from pgsession.sessions", "DROP TABLE public.more",
 		},
@@ -246,8 +252,16 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 	if n := pgtest.One[int](t, f.admin, "SELECT count(*) FROM pg_class WHERE relnamespace = 'pgsession'::regnamespace AND relowner <> $1::regrole", f.shop); n != 0 {
 		t.Errorf("%d objects were handed over nevertheless", n)
 	}
+	// What a superuser publishes, or wants to.
+	must(t, f.admin, "CREATE PUBLICATION good FOR TABLE pgsession.sessions; "+
+		"ALTER TABLE pgsession.marks REPLICA IDENTITY FULL")
 	must(t, f.admin, file)
 	// An object that the owner makes afterwards is its own.
+	must(t, f.admin, f.roles.Replace(`SET ROLE pgsession_owner;
+		CREATE DOMAIN pgsession.own AS text CHECK (query_to_xml('SELECT 1', false, false, '') IS NOT NULL);
+		ALTER TABLE pgsession.marks ADD COLUMN own pgsession.own;
+		CREATE STATISTICS pgsession.own ON (query_to_xml('SELECT 1', false, false, '')::text) FROM pgsession.sessions;
+		ALTER TABLE pgsession.endings REPLICA IDENTITY NOTHING; RESET ROLE`))
 	must(t, f.admin, "CREATE TRIGGER audit AFTER DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.lie()")
 	must(t, f.admin, file)
 }
