@@ -43,8 +43,8 @@ func Baseline(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, er
 			steps = append(steps, Step{Version: s.Version, Name: s.Name})
 		}
 	}
-	if len(steps) == 0 {
-		return nil, nil
+	if len(steps) == 0 || opts.DryRun {
+		return steps, nil
 	}
 	db := sql.OpenDB(newLock(m))
 	db.SetMaxOpenConns(1) // a second one would wait for the lock of the first

@@ -70,9 +70,17 @@ type Options struct {
 	// migrations. Empty means "pgsession".
 	Schema string
 
-	// LockTimeout bounds each wait of a migration for a lock, behind which
-	// later statements on the table wait. Defaults to 3 s; at least 1 ms.
+	// LockTimeout bounds each wait of Up and Down for a lock of a table, behind
+	// which later statements on the table wait. Defaults to 3 s; at least 1 ms.
 	LockTimeout time.Duration
+
+	// KeepSessions has Down refuse to undo the first migration, which deletes
+	// all sessions. Defaults to false.
+	KeepSessions bool
+
+	// DryRun has Baseline return what it would record, and record nothing.
+	// Defaults to false.
+	DryRun bool
 
 	// Logger gets a line for each migration that was applied or undone, a
 	// warning every ten seconds while another process migrates, and one of what
@@ -127,7 +135,8 @@ func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 
 // Down undoes the latest migration and returns it, or nothing if none is
 // applied. Undoing the first one deletes all sessions, and leaves the schema
-// with its list of migrations. Down takes the lock of Up.
+// with its list of migrations. Down takes the lock of Up. If another process
+// undoes the migration meanwhile, Down undoes nothing.
 func Down(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	m, err := newMigration(pool, opts, "down")
 	if err != nil {
@@ -140,16 +149,22 @@ func Down(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error)
 	if err != nil {
 		return nil, m.explain(ctx, err)
 	}
-	if databaseVersion(states) == 0 {
+	latest := databaseVersion(states)
+	switch {
+	case latest == 0:
 		return nil, nil
+	case latest == states[0].Version && opts.KeepSessions:
+		return nil, fmt.Errorf("migrate down: nothing undone: it would delete all sessions of "+
+			"schema %s: add -yes", m.schema)
 	}
 	return m.run(ctx,
 		func(p *goose.Provider, ctx context.Context) ([]*goose.MigrationResult, error) {
-			result, err := p.Down(ctx)
-			switch {
-			case errors.Is(err, goose.ErrNoNextVersion): // another process has undone it
-				return nil, nil
-			case err != nil:
+			now, err := p.GetDBVersion(ctx)
+			if err != nil || now != latest { // another process has undone it
+				return nil, err
+			}
+			result, err := p.ApplyVersion(ctx, latest, false)
+			if err != nil {
 				return nil, err
 			}
 			return []*goose.MigrationResult{result}, nil
@@ -164,7 +179,13 @@ type migration struct {
 	logger *slog.Logger
 	files  fs.FS
 	listed bool // states has found a version table
+	// lockTimeout bounds each wait for the lock of a table; 0 is that of the
+	// server.
+	lockTimeout time.Duration
 }
+
+// usualLockTimeout is that of the migrations.
+const usualLockTimeout = 3 * time.Second
 
 func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, error) {
 	m := &migration{
@@ -184,6 +205,10 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 		return nil, fmt.Errorf("migrate %s: %w", verb, err)
 	}
 	m.files = forCall{files, m.schema, opts.LockTimeout}
+	m.lockTimeout = opts.LockTimeout
+	if verb == "up" || verb == "down" {
+		m.lockTimeout = cmp.Or(m.lockTimeout, usualLockTimeout)
+	}
 	return m, nil
 }
 
@@ -191,7 +216,9 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 // It needs no quotes.
 func (m *migration) versionTable() string { return m.schema + ".goose_db_version" }
 
-func (m *migration) versions() versions { return versions{m.versionTable(), m.schema} }
+func (m *migration) versions() versions {
+	return versions{m.versionTable(), m.schema, m.lockTimeout}
+}
 
 // run calls do with goose under the lock of this schema.
 //

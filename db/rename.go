@@ -3,7 +3,6 @@ package db
 import (
 	"io"
 	"io/fs"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,8 +16,8 @@ type forCall struct {
 	lockTimeout time.Duration // 0 for that in the files
 }
 
-// usualLockTimeout begins each direction of a migration.
-const usualLockTimeout = "SET LOCAL lock_timeout = '3s';"
+// lockTimeoutInFiles begins each direction of a migration.
+const lockTimeoutInFiles = "SET LOCAL lock_timeout = '3s';"
 
 // Open opens a file. A migration names the other schema, and sets the lock
 // timeout; its Stat is the original's.
@@ -34,8 +33,7 @@ func (r forCall) Open(name string) (fs.File, error) {
 	}
 	sql := schema.Rename(string(text), r.schema)
 	if r.lockTimeout > 0 {
-		ms := strconv.FormatInt(r.lockTimeout.Milliseconds(), 10)
-		sql = strings.ReplaceAll(sql, usualLockTimeout, "SET LOCAL lock_timeout = "+ms+";")
+		sql = strings.ReplaceAll(sql, lockTimeoutInFiles, setLockTimeout(r.lockTimeout)+";")
 	}
 	return &rewrittenFile{f, strings.NewReader(sql)}, nil
 }

@@ -13,7 +13,11 @@ import (
 func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
 	readOnly := pgx.TxOptions{AccessMode: pgx.ReadOnly}
 	return pgx.BeginTxFunc(ctx, m.pool, readOnly, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+migrationPath); err != nil {
+		_, err := tx.Exec(ctx, "SET LOCAL search_path = "+migrationPath)
+		if err == nil && m.lockTimeout > 0 {
+			_, err = tx.Exec(ctx, setLockTimeout(m.lockTimeout))
+		}
+		if err != nil {
 			return err
 		}
 		return f(tx)

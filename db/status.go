@@ -147,10 +147,10 @@ func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB, record []S
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after Commit
 
-	if err := setPath(ctx, tx); err != nil {
+	versions := m.versions()
+	if err := versions.prepare(ctx, tx); err != nil {
 		return err
 	}
-	versions := m.versions()
 	if err := versions.checkSchemaOwner(ctx, tx); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3/database"
@@ -17,8 +19,9 @@ import (
 // schema and the table first. So each use locks the table, checks that it is
 // ours, and reads or writes it in one transaction.
 type versions struct {
-	table  string // <schema>.goose_db_version
-	schema string
+	table       string // <schema>.goose_db_version
+	schema      string
+	lockTimeout time.Duration // 0 is that of the server
 }
 
 var _ database.StoreExtender = versions{}
@@ -152,7 +155,7 @@ func (v versions) with(
 			return false, err
 		}
 		defer func() { _ = tx.Rollback() }() // no effect after Commit
-		if err := setPath(ctx, tx); err != nil {
+		if err := v.prepare(ctx, tx); err != nil {
 			return false, err
 		}
 		// In some modes pgx reads times as text.
@@ -279,12 +282,19 @@ const (
 	quotedPath    = `"pg_catalog", "pg_temp"`
 )
 
-// setPath makes names mean the built-in objects until the transaction ends. The
-// owner of a database can set another path for every session, and a pooler may
-// lose the path of a connection.
-func setPath(ctx context.Context, q database.DBTxConn) error {
+// prepare bounds waits for locks, and makes names mean the built-in objects,
+// until the transaction ends. The owner of a database can set another path for
+// every session, and a pooler may lose the path of a connection.
+func (v versions) prepare(ctx context.Context, q database.DBTxConn) error {
 	_, err := q.ExecContext(ctx, "SET LOCAL search_path = "+migrationPath)
+	if err == nil && v.lockTimeout > 0 {
+		_, err = q.ExecContext(ctx, setLockTimeout(v.lockTimeout))
+	}
 	return err
+}
+
+func setLockTimeout(d time.Duration) string {
+	return "SET LOCAL lock_timeout = " + strconv.FormatInt(d.Milliseconds(), 10)
 }
 
 // checkPath verifies at the end of a migration's transaction that all of it ran

@@ -96,8 +96,11 @@ func TestLockTimeoutOfTheCommand(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
-	migrate(t, d.url, "down", "-yes", "-lock-timeout", "50ms").want(t, 1, "",
-		`lock timeout.*with a longer -lock-timeout`)
+	const gaveUp = `lock timeout.*with a longer -lock-timeout`
+	migrate(t, d.url, "down", "-yes", "-lock-timeout", "50ms").want(t, 1, "", gaveUp)
+	// Nothing is pending: the validation waits.
+	migrate(t, d.url, "up", "-lock-timeout", "50ms", "-timeout", "1m").want(t, 1, "", gaveUp)
+	migrate(t, d.url, "up", "-timeout", "1m").want(t, 1, "", gaveUp)
 	done := make(chan result)
 	go func() { done <- migrate(t, d.url, "down", "-yes", "-lock-timeout", "10m") }()
 	d.eventually(t, "it waits for longer than usual", `SELECT count(*) FROM pg_stat_activity
@@ -107,6 +110,17 @@ func TestLockTimeoutOfTheCommand(t *testing.T) {
 	}
 	r := <-done
 	r.want(t, 0, "undone", "")
+
+	if tx, err = d.pool.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.goose_db_version"); err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, d.url, "up", "-lock-timeout", "50ms", "-timeout", "1m").want(t, 1, "", gaveUp)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestTimeoutOfTheCommand(t *testing.T) {

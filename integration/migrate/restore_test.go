@@ -159,6 +159,10 @@ func TestARestoreKeepsTheSessions(t *testing.T) {
 		"the schema, a baseline, and then the data": func(t *testing.T, from, to *database) {
 			to.restore(t, from.pgDump(t, "-s"))
 			migrate(t, to.url, "validate").want(t, 3, "", "does not list 00001_sessions.sql")
+			for range 2 {
+				migrate(t, to.url, "baseline", "-dry-run").want(t, 0,
+					"^would record 00001_sessions.sql\n", "")
+			}
 			migrate(t, to.url, "baseline").want(t, 0, "^recorded 00001_sessions.sql\n", "")
 			migrate(t, to.url, "baseline").want(t, 0, "^nothing to do", "")
 			to.restore(t, from.pgDump(t, "-a"))

@@ -135,6 +135,46 @@ func TestAWaiterBlocksNoStatement(t *testing.T) {
 	}
 }
 
+// Down undoes the migration that was the latest when it began: the one before
+// may have the sessions, and no caller has agreed to that.
+func TestDownUndoesNoMigrationInPlaceOfAnother(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	latest, _, err := db.Version(t.Context(), d.pool, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := holdLock(t, d)
+	done := make(chan error, 1)
+	var steps []db.Step
+	go func() {
+		undone, err := db.Down(t.Context(), d.pool, db.Options{})
+		steps = undone
+		done <- err
+	}()
+	waitForWaiter(t, d)
+
+	undo, err := db.Print(db.Backward, latest-1, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		undo, "DELETE FROM pgsession.goose_db_version WHERE version_id = " + text(latest),
+		"SELECT pg_advisory_unlock_all()",
+	} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil || len(steps) != 0 {
+		t.Errorf("down after another one: %+v, %v", steps, err)
+	}
+	if now, _, err := db.Version(t.Context(), d.pool, db.Options{}); now != latest-1 || err != nil {
+		t.Errorf("the version is %d, want %d: %v", now, latest-1, err)
+	}
+}
+
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -172,7 +212,7 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	victim := exec.Command(program, "-database-url", d.url, "up")
+	victim := exec.Command(program, "-database-url", d.url, "up", "-lock-timeout", "10m")
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}

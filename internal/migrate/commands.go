@@ -38,7 +38,10 @@ type call struct {
 
 // db returns the options of package db.
 func (c call) db() db.Options {
-	return db.Options{Schema: c.schema, LockTimeout: c.lockTimeout, Logger: c.logger}
+	return db.Options{
+		Schema: c.schema, LockTimeout: c.lockTimeout, KeepSessions: !c.yes, DryRun: c.dryRun,
+		Logger: c.logger,
+	}
 }
 
 var commands = map[string]command{
@@ -46,7 +49,7 @@ var commands = map[string]command{
 	"down":     {on: down, flags: []string{"dry-run", "lock-timeout", "yes"}},
 	"status":   {on: status, flags: []string{"json"}},
 	"validate": {on: validate, flags: []string{"json"}},
-	"baseline": {on: baseline},
+	"baseline": {on: baseline, flags: []string{"dry-run"}},
 	"version":  {on: version},
 	"ops":      {print: printOps, object: "the name of a file"},
 	"print": {
@@ -79,32 +82,35 @@ func up(ctx context.Context, c call) error {
 	return report(c.out, steps, err, "applied", "every migration is applied")
 }
 
-// first is the migration that makes the tables. Without it no session is left.
-const first = 1
-
 func down(ctx context.Context, c call) error {
-	latest, _, err := db.Version(ctx, c.pool, c.db())
-	switch {
-	case err != nil:
-		return err
-	case c.dryRun:
-		err := rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
-		if err == nil {
-			err = printDependents(ctx, c)
-		}
-		return err
-	case latest == first && !c.yes:
-		return fmt.Errorf("migrate down: nothing undone: it would delete all sessions of "+
-			"schema %s: add -yes", cmp.Or(c.schema, "pgsession"))
+	if c.dryRun {
+		return rehearseDown(ctx, c)
 	}
 	steps, err := db.Down(ctx, c.pool, c.db())
-	return report(c.out, steps, err, "undone", "no migration is applied")
+	return report(c.out, steps, err, "undone", "no migration is applied, or another process"+
+		" has undone it")
+}
+
+func rehearseDown(ctx context.Context, c call) error {
+	latest, _, err := db.Version(ctx, c.pool, c.db())
+	if err != nil {
+		return err
+	}
+	err = rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
+	if err != nil {
+		return err
+	}
+	return printDependents(ctx, c)
 }
 
 func baseline(ctx context.Context, c call) error {
 	steps, err := db.Baseline(ctx, c.pool, c.db())
+	verb := "recorded"
+	if c.dryRun {
+		verb = "would record"
+	}
 	for _, s := range steps {
-		_, _ = fmt.Fprintf(c.out, "recorded %s\n", s.Name)
+		_, _ = fmt.Fprintf(c.out, "%s %s\n", verb, s.Name)
 	}
 	if err == nil && len(steps) == 0 {
 		_, _ = fmt.Fprintln(c.out, "nothing to do: every migration is in the list")

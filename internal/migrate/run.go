@@ -62,10 +62,13 @@ Flags:
   -timeout DURATION  the longest that a command may take, such as 5m; without it as long as it takes
   -wait DURATION     how long to wait for Postgres to start, such as 60s; without it not at all
 
-Flags of up and down:
+Flags of up, down and baseline:
   -dry-run           print what would be done, and only read; print has the SQL
+
+Flags of up and down:
   -lock-timeout DURATION
-                     how long a migration waits for a lock, while others wait behind it; 3s if not given
+                     how long a migration, or the validation after it, waits for the lock of a table, while
+                     others wait behind it; 3s if not given
 
 Flags of down:
   -yes               undo the first migration, which deletes all sessions
