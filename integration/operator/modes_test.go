@@ -26,6 +26,8 @@ func TestEveryModeOfQueries(t *testing.T) {
 		e := environment{"DATABASE_URL": owner.String()}
 		e.run(t, "sessions", "-handle", handle).wants(t, 0, `\n`+handle+` +ada`, "")
 		e.run(t, "stats").wants(t, 0, `(?m)^alive +1 `, "")
+		e.run(t, "events", "-user", "ada", "-since", "1h").wants(t, 0,
+			`session login +`+handle+` *\n$`, "")
 		e.run(t, "revoke", "-before", "1h").wants(t, 2, "",
 			`it would end the sessions .*: 0: add -yes`)
 		e.run(t, "export", "-user", "ada").wants(t, 0,

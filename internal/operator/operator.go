@@ -31,6 +31,11 @@ Commands:
   sessions  list live sessions, the newest first, each with its handle
               -user USER | -handle HANDLE | -all
               -limit N         100 if not given, and at most 10000
+  events    list what happened to the sessions of a user, the newest first, and the revokes of all users, where
+            SESSION_RECORD_EVENTS is true
+              -user USER
+              -since TIME      as of revoke -before
+              -limit N         100 if not given, and at most 10000
   revoke    end sessions, and tell the cache
               -user USER       all of a user, with the logins that are under way
               -handle HANDLE   one; with -user it is found by an index, else the table is read
@@ -78,6 +83,7 @@ var commands = map[string]command{
 	"sessions": {
 		flags: []string{"user", "handle", "all", "limit"}, check: checkSessions, run: sessions,
 	},
+	"events": {flags: []string{"user", "since", "limit"}, check: checkEvents, run: listEvents},
 	"revoke": {
 		flags: []string{"user", "handle", "before", "all", "yes", "actor", "note"},
 		check: checkRevoke, run: revoke,

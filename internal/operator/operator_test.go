@@ -33,6 +33,8 @@ func TestExitStatus(t *testing.T) {
 		"all is false":         {"revoke -all=false -yes", misuse, "", "needs one of -user"},
 		"the list of none":     {"sessions -all=F", misuse, "", "needs one of -user"},
 		"no selection":         {"revoke", misuse, "", "needs one of -user"},
+		"the events of none":   {"events -limit 5", misuse, "", "events needs -user"},
+		"too many events":      {"events -user ada -limit 0", misuse, "", "-limit must be"},
 		"an empty user":        {"export -user=", misuse, "", "-user is empty"},
 		"a file":               {"ops alarms", ok, "FROM pg_catalog.pg_class", ""},
 		"a file for a schema":  {"ops -schema shop support", ok, "CREATE SCHEMA shop_support", ""},

@@ -16,11 +16,12 @@ type options struct {
 	timeout             time.Duration // of the command; 0 for none
 	json                bool
 
-	user, handle, before string
-	all, yes, exact      bool
-	keepEvents           bool
-	limit                int
-	actor, note          string
+	user, handle    string
+	before, since   string
+	all, yes, exact bool
+	keepEvents      bool
+	limit           int
+	actor, note     string
 
 	given []string // the flags
 	rest  []string // what is no flag
@@ -40,6 +41,7 @@ func parse(name string, own, args []string) (*options, error) {
 	all.StringVar(&o.user, "user", "", "")
 	all.StringVar(&o.handle, "handle", "", "")
 	all.StringVar(&o.before, "before", "", "")
+	all.StringVar(&o.since, "since", "", "")
 	all.BoolVar(&o.all, "all", false, "")
 	all.BoolVar(&o.yes, "yes", false, "")
 	all.BoolVar(&o.exact, "exact", false, "")

@@ -164,27 +164,39 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 		" of %s: %d: add -yes", clock(at), i.place(), n)}
 }
 
-// instant reads a time: of RFC 3339, a date, or an age, by Postgres's clock.
-func (i *installation) instant(ctx context.Context, text string) (time.Time, error) {
-	var now time.Time
+// moment reads a time: of RFC 3339, a date, or an age, by Postgres's clock. It
+// returns what that shows, too.
+func (i *installation) moment(
+	ctx context.Context, flag, text string,
+) (at, now time.Time, err error) {
 	if _, err := i.row(ctx, "SELECT pg_catalog.now()", nil, []any{&now}); err != nil {
-		return now, err
+		return at, now, err
 	}
-	at, err := time.Parse(time.RFC3339Nano, text)
+	at, err = time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		at, err = time.ParseInLocation(time.DateOnly, text, time.UTC)
 	}
 	if age, isAge := ageOf(text); err != nil && isAge {
 		at, err = now.Add(-age), nil
 	}
-	if ahead := at.Sub(now); err == nil && ahead > 0 && ahead < clockSlack {
+	if err != nil {
+		err = misused{fmt.Errorf("%s %q: write a time with its zone, such as %s, a date"+
+			" in UTC, such as %s, or an age, such as 72h or 30d", flag, printable(text),
+			now.UTC().Format(time.RFC3339), now.UTC().Format(time.DateOnly))}
+	}
+	return at, now, err
+}
+
+// instant reads a time that is not in the future.
+func (i *installation) instant(ctx context.Context, text string) (time.Time, error) {
+	at, now, err := i.moment(ctx, "-before", text)
+	if err != nil {
+		return at, err
+	}
+	if ahead := at.Sub(now); ahead > 0 && ahead < clockSlack {
 		at = now
 	}
 	switch {
-	case err != nil:
-		return at, misused{fmt.Errorf("-before %q: write a time with its zone, such as %s, a date"+
-			" in UTC, such as %s, or an age, such as 72h or 30d", printable(text),
-			now.UTC().Format(time.RFC3339), now.UTC().Format(time.DateOnly))}
 	case at.After(now):
 		return at, misused{fmt.Errorf("-before %s: that is in the future, Postgres has %s UTC:"+
 			" for all sessions give -all", printable(text), clock(now))}
