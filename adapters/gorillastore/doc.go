@@ -11,13 +11,18 @@
 //
 //   - A request saves the values that it changed, and no others.
 //   - A session that has ended stays ended: a save that comes later drops its
-//     changes, and sets no cookie.
+//     changes, and sets no cookie. If it was one of a user, a login in it fails
+//     with [store.ErrNotFound], whichever user that names.
 //   - An empty [sessions.Session.ID] in a session that was loaded rotates its
 //     token, which is what to do at a login. Other stores make a second row.
 //   - With [Store.UserKey] a Manager lists and revokes the sessions of a user.
 //   - The table holds the hash of each token.
 //   - A cookie that can't be decoded, as after a change of the keys, is a new
 //     session and no error.
+//
+// What a session was when it was loaded belongs to its [sessions.Session], also
+// if it is saved with another [http.Request]. Pass the pointer on: a copy of
+// the struct is a session of the application's own making.
 //
 // # What does not change
 //

@@ -30,6 +30,7 @@ type Store struct {
 	Client func(*http.Request) store.Client
 
 	sessions store.Store
+	origins  origins
 }
 
 // month is the MaxAge that the stores of gorilla/sessions begin with.
@@ -75,6 +76,7 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	options := *s.Options
 	session.Options, session.IsNew = &options, true
 	req := s.begin(r)
+	s.origins.add(session, req)
 	if saved := req.session(name); saved != nil && saved.token != "" {
 		return session, saved.restore(session)
 	}
@@ -124,7 +126,10 @@ func now(rec *store.Record) time.Time {
 
 // Save saves what changed and sets the cookie. It ends the session if
 // Options.MaxAge is negative. If the session has ended since it was loaded, it
-// drops the changes, without an error and without a cookie. Errors:
+// drops the changes, without an error and without a cookie. The login of a
+// visitor makes a new session then. Errors:
+//   - [store.ErrNotFound]: a login, in a session of a user that has ended since
+//     it was loaded.
 //   - [store.ErrRevoked]: the user was revoked while the login was under way.
 //   - [store.ErrUnavailable]: Postgres did not answer.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
@@ -135,7 +140,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 		}
 	} else {
 		err := s.save(r, session)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, errDropped) {
 			return nil
 		}
 		if err != nil {
@@ -150,18 +155,45 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	return nil
 }
 
-// end deletes a session.
+// end deletes a session. If it was one of a user that had ended before, the
+// request remembers it: no login of this request makes another one.
 func (s *Store) end(r *http.Request, session *sessions.Session) error {
-	if session.ID == "" {
+	was := s.requestOf(r, session).session(session.Name())
+	var id store.ID
+	switch {
+	case session.ID != "":
+		id = idOf(session.ID)
+	case was != nil:
+		id = was.id
+	default:
 		return nil
 	}
-	s.begin(r).note(session.Name(), nil)
-	_, err := s.sessions.Delete(r.Context(), idOf(session.ID))
-	return err
+	deleted, err := s.sessions.Delete(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	session.ID = ""
+	if was == nil || !was.owned || !deleted.Missed {
+		s.note(r, session, nil)
+		return nil
+	}
+	gone := *was
+	gone.token = ""
+	s.note(r, session, &gone)
+	return nil
 }
 
+var (
+	// errDropped: the session has ended, and its changes are dropped.
+	errDropped = errors.New("the session has ended")
+
+	errLogin = fmt.Errorf("login refused: the session that it began in has ended: "+
+		"log in again: %w", store.ErrNotFound)
+)
+
 // save creates, rotates or saves a session. The caller sets session.ID to ""
-// for a new token. If the session has ended it returns store.ErrNotFound.
+// for a new token. Only a visitor's session that has ended may be followed by a
+// new one: whoever ended a user's session decides.
 func (s *Store) save(r *http.Request, session *sessions.Session) error {
 	object, err := encode(session.Values)
 	if err != nil {
@@ -171,7 +203,7 @@ func (s *Store) save(r *http.Request, session *sessions.Session) error {
 	if err != nil {
 		return err
 	}
-	req := s.begin(r)
+	req := s.requestOf(r, session)
 	was := req.session(session.Name())
 	if was == nil && (session.IsNew || session.ID == "") {
 		err := s.create(r, session, object, user)
@@ -197,12 +229,17 @@ func (s *Store) save(r *http.Request, session *sessions.Session) error {
 	}
 	c.Client = s.clientOf(r)
 	err = s.change(r, session, was, object, c)
-	if errors.Is(err, store.ErrNotFound) && c.UserID != "" {
-		// a login: of two at once the other one has the visitor's session
-		session.ID = ""
-		return s.create(r, session, object, user)
+	switch {
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	case c.UserID == "":
+		return errDropped
+	case was == nil || was.owned:
+		return errLogin
 	}
-	return err
+	// Of two logins at once the other one has the visitor's session.
+	session.ID = ""
+	return s.create(r, session, object, user)
 }
 
 // change rotates or saves a session.
@@ -227,7 +264,7 @@ func (s *Store) change(
 	}
 	saved := loadedOf(&rec)
 	saved.token, saved.object = session.ID, object
-	s.begin(r).note(session.Name(), saved)
+	s.note(r, session, saved)
 	return nil
 }
 
@@ -238,13 +275,13 @@ func (s *Store) create(
 	if err != nil {
 		return err
 	}
-	token, req := cmp.Or(session.ID, newToken()), s.begin(r)
+	token := cmp.Or(session.ID, newToken())
 	d := store.Draft{
 		ID: idOf(token), UserID: user, Data: data, Client: s.clientOf(r),
 		Lifetime: time.Duration(session.Options.MaxAge) * time.Second,
 	}
 	if user != "" {
-		d.Began, d.LoginID = store.BeganHere(req.began), store.NewLoginID()
+		d.Began, d.LoginID = store.BeganHere(s.requestOf(r, session).began), store.NewLoginID()
 	}
 	rec, err := s.sessions.Create(r.Context(), d)
 	if err != nil {
@@ -253,7 +290,7 @@ func (s *Store) create(
 	session.ID = token
 	made := loadedOf(&rec)
 	made.token, made.object = token, object
-	req.note(session.Name(), made)
+	s.note(r, session, made)
 	return nil
 }
 

@@ -180,6 +180,186 @@ func TestASaveSlowerThanTheLogoutRevivesNothing(t *testing.T) {
 	}
 }
 
+// whileEnded logs eve in, and then serves a request of hers that loads the
+// session, during which her sessions end, and then saves it as a function says.
+// A deadline for the load gives it a request of its own.
+func (s *site) whileEnded(
+	save func(http.ResponseWriter, *http.Request, *sessions.Session),
+) *http.Client {
+	s.t.Helper()
+	s.handle("/login", func(_ *http.Request, session *sessions.Session) bool {
+		session.Values["user"] = "eve"
+		return true
+	})
+	s.mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+		defer cancel()
+		session, err := s.store.Get(r.WithContext(ctx), name)
+		if err != nil || session.Values["user"] != "eve" {
+			s.t.Errorf("%v, %v: no session of eve", session, err)
+			return
+		}
+		_, _, err = s.sessions.Revoke(r.Context(), store.Selection{UserID: "eve"})
+		if err != nil {
+			s.t.Error(err)
+		}
+		save(w, r, session)
+	})
+	s.handle("/who", func(*http.Request, *sessions.Session) bool { return false })
+	b := browser()
+	s.get(b, "/login")
+	s.get(b, "/late")
+	return b
+}
+
+func TestASaveWithAnotherRequestRevivesNothing(t *testing.T) {
+	for how, change := range map[string]func(*sessions.Session){
+		"a value":     func(session *sessions.Session) { session.Values["late"] = true },
+		"a new token": func(session *sessions.Session) { session.ID = "" },
+		"a new session": func(session *sessions.Session) {
+			session.ID, session.IsNew = "", true
+		},
+		"values and options of the application": func(session *sessions.Session) {
+			session.ID, session.Options = "", &sessions.Options{MaxAge: 60}
+			session.Values = map[any]any{"user": "eve"}
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			s := newSite(t)
+			b := s.whileEnded(func(w http.ResponseWriter, r *http.Request, of *sessions.Session) {
+				change(of)
+				if err := of.Save(r, w); err != nil || w.Header().Get("Set-Cookie") != "" {
+					t.Errorf("%v, cookie %q", err, w.Header().Get("Set-Cookie"))
+				}
+			})
+			if who := s.get(b, "/who"); s.count("eve") != 0 || who != "map[]" {
+				t.Errorf("the session is back: %s", who)
+			}
+		})
+	}
+}
+
+// Whoever ended the session of eve decides: her request must not become one of
+// ada by a change of user that asks for no password.
+func TestALoginInAnEndedSessionOfAUserIsRefused(t *testing.T) {
+	type call struct {
+		r *http.Request
+		w http.ResponseWriter
+	}
+	login := func(c call, session *sessions.Session) error {
+		session.Values["user"] = "ada"
+		return session.Save(c.r, c.w)
+	}
+	for how, attempt := range map[string]func(call, *sessions.Session) error{
+		"under its token": login,
+		"under a new token": func(c call, session *sessions.Session) error {
+			session.ID = ""
+			return login(c, session)
+		},
+		"after a logout": func(c call, session *sessions.Session) error {
+			session.Options.MaxAge = -1
+			if err := session.Save(c.r, c.w); err != nil {
+				return err
+			}
+			session.Options.MaxAge = 60
+			return login(c, session)
+		},
+		"in a copy": func(c call, session *sessions.Session) error {
+			made := sessions.NewSession(session.Store(), name)
+			made.ID, made.Options.MaxAge = session.ID, 60
+			return login(c, made)
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			s := newSite(t)
+			s.whileEnded(func(w http.ResponseWriter, r *http.Request, of *sessions.Session) {
+				if err := attempt(call{r, w}, of); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("%v, want ErrNotFound", err)
+				}
+			})
+			if s.count("ada") != 0 {
+				t.Error("the session is back as ada's")
+			}
+		})
+	}
+}
+
+// What the request has loaded first counts.
+func TestALoginAfterASecondNewIsRefused(t *testing.T) {
+	s := newSite(t)
+	s.mux.HandleFunc("/again", func(w http.ResponseWriter, r *http.Request) {
+		if session, err := s.store.New(r, name); err != nil || session.IsNew {
+			t.Errorf("%v, %v", session, err)
+		}
+		if _, _, err := s.sessions.Revoke(r.Context(), store.Selection{UserID: "eve"}); err != nil {
+			t.Error(err)
+		}
+		session, err := s.store.New(r, name)
+		if err != nil || !session.IsNew {
+			t.Errorf("%v, %v", session, err)
+		}
+		session.Values["user"] = "ada"
+		if err := session.Save(r, w); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%v, want ErrNotFound", err)
+		}
+	})
+	s.handle("/login", func(_ *http.Request, session *sessions.Session) bool {
+		session.Values["user"] = "eve"
+		return true
+	})
+	b := browser()
+	s.get(b, "/login")
+	if s.get(b, "/again"); s.count("ada") != 0 {
+		t.Error("the session is back as ada's")
+	}
+}
+
+// A request that has ended its session itself may log another user in.
+func TestALoginAfterALogoutOfTheSameRequest(t *testing.T) {
+	s := newSite(t)
+	s.handle("/login", func(_ *http.Request, session *sessions.Session) bool {
+		session.Values["user"] = "eve"
+		return true
+	})
+	s.mux.HandleFunc("/switch", func(w http.ResponseWriter, r *http.Request) {
+		session, err := s.store.Get(r, name)
+		if err != nil {
+			t.Error(err)
+		}
+		session.Options.MaxAge = -1
+		if err := session.Save(r, w); err != nil {
+			t.Error(err)
+		}
+		session.Options.MaxAge, session.Values["user"] = 60, "ada"
+		if err := session.Save(r, w); err != nil {
+			t.Error(err)
+		}
+	})
+	b := browser()
+	s.get(b, "/login")
+	s.get(b, "/switch")
+	if s.count("eve") != 0 || s.count("ada") != 1 {
+		t.Errorf("eve has %d sessions, ada %d", s.count("eve"), s.count("ada"))
+	}
+}
+
+// A login began when its session was loaded, whichever request saves it.
+func TestARevokeAfterTheLoadRefusesALoginOfAnotherRequest(t *testing.T) {
+	s := newSite(t)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	session, err := s.store.Get(r.WithContext(t.Context()), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.sessions.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	session.Values["user"] = "ada"
+	if err := session.Save(r, httptest.NewRecorder()); !errors.Is(err, store.ErrRevoked) {
+		t.Errorf("%v, want ErrRevoked", err)
+	}
+}
+
 func TestAnEmptyIDRotatesTheToken(t *testing.T) {
 	s := newSite(t)
 	s.handle("/visit", func(_ *http.Request, session *sessions.Session) bool {
