@@ -14,7 +14,8 @@
 //   - A request saves the values that it changed, and no others. Ten tabs that
 //     set ten keys keep ten; with scs's own stores the last one wins.
 //   - A session that has ended stays ended. A request that is slower than the
-//     logout drops its changes.
+//     logout drops its changes. If it was one of a user, RenewToken does not
+//     replace it: the commit fails with [store.ErrNotFound].
 //   - With [Options.UserKey] a Manager lists and revokes the sessions of a
 //     user.
 //   - The table holds the hash of each token.

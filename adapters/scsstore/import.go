@@ -30,8 +30,8 @@ type ImportOptions struct {
 type Imported struct {
 	// Moved rows are sessions of the library now, or would be.
 	Moved int
-	// Dropped rows were there already, or a revoke of their user refuses them.
-	// Their old rows are gone.
+	// Dropped rows were there already, or their session has ended here, or a
+	// revoke of their user refuses them. Their old rows are gone.
 	Dropped int
 	// Bad rows could not be decoded. They stay where they are.
 	Bad int
@@ -159,9 +159,14 @@ type TakeOver struct {
 	Table
 
 	// Until ends the take-over, which costs each request with an unknown token
-	// a look at the old table. Required: the zero time takes over nothing.
+	// a look at the old table. Required: the zero time takes over nothing. At
+	// most 400 days ahead: the marks of revokes are kept for so long.
 	Until time.Time
 }
+
+const maxTakeOver = 400 * 24 * time.Hour
+
+var errUntil = errors.New("TakeOver.Until: must be at most 400 days ahead")
 
 func (s *Store) takesOver() bool {
 	return s.options.TakeOver != nil && time.Now().Before(s.options.TakeOver.Until)
@@ -170,13 +175,33 @@ func (s *Store) takesOver() bool {
 // takeOver moves the session with a token, if it is in the old table. Of ten
 // requests at once the first one moves it, and the others wait for that.
 func (s *Store) takeOver(ctx context.Context, token string) error {
-	if s.options.Pool == nil {
-		return errNoPool
+	if err := s.checkTakeOver(); err != nil {
+		return err
 	}
 	if _, err := s.moveOne(ctx, &s.options.TakeOver.Table, token); err != nil {
 		return fmt.Errorf("take over: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) checkTakeOver() error {
+	switch {
+	case s.options.Pool == nil:
+		return errNoPool
+	case time.Until(s.options.TakeOver.Until) > maxTakeOver:
+		return errUntil
+	}
+	return nil
+}
+
+// deleteOld deletes the row with a token from the old table, if it is there.
+func (s *Store) deleteOld(ctx context.Context, token string) error {
+	if err := s.checkTakeOver(); err != nil {
+		return err
+	}
+	_, err := s.options.Pool.Exec(ctx, `DELETE FROM `+s.options.TakeOver.identifier()+` AS o
+		WHERE o.token OPERATOR(pg_catalog.=) $1`, token)
+	return err
 }
 
 // moveOne moves the row with a token, if there is one, and returns how many it

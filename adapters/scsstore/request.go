@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,9 +18,8 @@ type request struct {
 
 	mu     sync.Mutex
 	loaded map[store.ID]*session
-	// missed are the users of loaded sessions that had ended before the request
-	// deleted them.
-	missed []string
+	// missed: a session of a user had ended before the request deleted it.
+	missed bool
 	// own are the marks of the revokes of this request.
 	own []store.MarkID
 }
@@ -29,7 +27,9 @@ type request struct {
 // session is a session as the request has loaded or saved it.
 type session struct {
 	userID string
-	data   json.RawMessage
+	// revoked: the request has ended it itself.
+	revoked bool
+	data    json.RawMessage
 	// ends is when the row ends, by the clock of this process.
 	ends time.Time
 }
@@ -82,29 +82,43 @@ func (r *request) session(id store.ID) *session {
 	return r.loaded[id]
 }
 
-// deleted notes that the request has deleted a session, which may have ended
-// before.
-func (r *request) deleted(id store.ID, ended bool) {
+// deleted notes that the request has deleted a session, or has missed it: it
+// had ended before.
+func (r *request) deleted(id store.ID, missed bool) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if was := r.loaded[id]; was != nil && ended && was.userID != "" {
-		r.missed = append(r.missed, was.userID)
-	}
+	was := r.loaded[id]
+	r.missed = r.missed || missed && was != nil && was.userID != "" && !was.revoked
 	r.loaded[id] = nil
 }
 
-// late reports whether a new session of this user would bring back one that has
-// ended during the request. A revoke of the request's own is no reason.
-func (r *request) late(userID string) bool {
-	if r == nil || userID == "" {
+// revoked notes sessions that a revoke of the request has ended.
+func (r *request) revoked(ids []store.ID) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		if was := r.loaded[id]; was != nil {
+			was.revoked = true
+		}
+	}
+}
+
+// late reports whether a session of a user has ended during the request, and
+// not by it. A new session would bring it back, for the same user or for
+// another one that the request names without a password.
+func (r *request) late() bool {
+	if r == nil {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.own) == 0 && slices.Contains(r.missed, userID)
+	return r.missed
 }
 
 // login returns when a login in this request began, and where from.

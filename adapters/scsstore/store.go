@@ -74,7 +74,7 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	}
 	id := idOf(token)
 	rec, err := s.sessions.Load(ctx, id, 0)
-	if errors.Is(err, store.ErrNotFound) && s.takesOver() {
+	if errors.Is(err, store.ErrNotFound) && !hasEnded(err) && s.takesOver() {
 		if err = s.takeOver(ctx, token); err == nil {
 			rec, err = s.sessions.Load(ctx, id, 0)
 		}
@@ -90,6 +90,12 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	s.requestOf(ctx).note(id, sessionOf(&rec))
 	s.touch(ctx, &rec)
 	return rec.Data, true, nil
+}
+
+// hasEnded reports whether a logout has ended a session, after which nothing
+// creates it anew.
+func hasEnded(err error) bool {
+	return errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrReplaced)
 }
 
 func sessionOf(rec *store.Record) *session {
@@ -120,6 +126,9 @@ func (s *Store) touch(ctx context.Context, rec *store.Record) {
 // CommitCtx saves what changed in a session that the request has loaded, and
 // creates any other one. If a loaded session has ended meanwhile, the changes
 // are dropped, without an error. Errors:
+//   - [store.ErrNotFound]: a login, in a session that has ended meanwhile. The
+//     login of a visitor makes a new one after RenewToken. RenewToken of a user
+//     counts as a login.
 //   - [store.ErrRevoked]: the user was revoked while the login was under way.
 //   - [store.ErrUnavailable]: Postgres did not answer.
 func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
@@ -173,11 +182,11 @@ func (s *Store) commit(ctx context.Context, token string, data []byte, expiry ti
 }
 
 // load loads a session outside of a request; nil if there is none. It reports
-// whether a logout has ended it, after which nothing creates it anew.
+// whether a logout has ended it.
 func (s *Store) load(ctx context.Context, id store.ID) (_ *session, ended bool, err error) {
 	rec, err := s.sessions.Load(ctx, id, 0)
 	switch {
-	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrReplaced):
+	case hasEnded(err):
 		return nil, true, nil
 	case errors.Is(err, store.ErrExpired): // the row is in the way of a new one
 		_, err = s.sessions.Delete(ctx, id)
@@ -190,11 +199,23 @@ func (s *Store) load(ctx context.Context, id store.ID) (_ *session, ended bool, 
 	return sessionOf(&rec), false, nil
 }
 
+var errLogin = fmt.Errorf("login refused: the session that it began in has ended: "+
+	"log in again: %w", store.ErrNotFound)
+
+// refuse returns the error of changes whose session has ended: a login is
+// refused, and others are dropped.
+func refuse(userID string) error {
+	if userID == "" {
+		return nil
+	}
+	return errLogin
+}
+
 // create creates a session, unless it would bring back one that has ended.
 func (s *Store) create(ctx context.Context, id store.ID, next *session) error {
 	req := s.requestOf(ctx)
-	if req.late(next.userID) {
-		return nil
+	if req.late() {
+		return refuse(next.userID)
 	}
 	lifetime := time.Until(next.ends)
 	if lifetime <= 0 { // it ended while the store was asked
@@ -256,7 +277,7 @@ func (s *Store) save(
 	_, err := s.sessions.Save(ctx, id, c)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil // it has ended: its changes have no session
+		return refuse(c.UserID)
 	case err != nil:
 		return err
 	}
@@ -282,22 +303,28 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if !isNamed {
 		id = idOf(token)
 	}
+	if !isNamed && s.takesOver() { // first: it could bring the session back
+		if err := s.deleteOld(ctx, token); err != nil {
+			return fmt.Errorf("scsstore: delete: %w", err)
+		}
+	}
 	r, err := s.sessions.Delete(ctx, id)
 	if err != nil {
 		return fmt.Errorf("scsstore: delete: %w", err)
 	}
-	s.requestOf(ctx).deleted(id, r.Missed && !r.Repeated)
+	s.requestOf(ctx).deleted(id, r.Missed)
 	return nil
 }
 
 // RevokeUser ends all sessions of a user. RenewToken in the same request then
 // gives its user a new session. After RevokeUser of a Manager, which makes an
-// event in addition, it fails with [store.ErrRevoked]: the login may rest on
-// the old password.
+// event in addition, the commit fails with [store.ErrNotFound]: the session has
+// ended by another hand.
 func (s *Store) RevokeUser(ctx context.Context, userID string) (store.Revocation, error) {
 	sel := store.Selection{UserID: userID, Mark: store.NewMarkID()}
 	s.requestOf(ctx).mark(sel.Mark)
-	_, r, err := s.sessions.Revoke(ctx, sel)
+	ids, r, err := s.sessions.Revoke(ctx, sel)
+	s.requestOf(ctx).revoked(ids)
 	if err != nil {
 		return r, fmt.Errorf("scsstore: revoke: %w", err)
 	}

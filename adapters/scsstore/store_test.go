@@ -48,6 +48,7 @@ func TestARequestSlowerThanTheLogoutRevivesNothing(t *testing.T) {
 			if err := v.renew(); err != nil {
 				t.Error(err)
 			}
+			delete(v.values, "user")
 			return true
 		},
 	}
@@ -71,6 +72,64 @@ func TestARequestSlowerThanTheLogoutRevivesNothing(t *testing.T) {
 				t.Errorf("the session is back under a new token with %v", got)
 			}
 		})
+	}
+}
+
+// Whoever ended the session of eve decides: her request must not become one of
+// ada by a change of user that asks for no password.
+func TestALoginInAnEndedSessionOfAUserIsRefused(t *testing.T) {
+	revoke := func(s *site, ctx context.Context, user string) {
+		if _, err := s.RevokeUser(ctx, user); err != nil {
+			s.t.Error(err)
+		}
+	}
+	for how, end := range map[string]func(*site, *visit){
+		"a logout": func(s *site, v *visit) {
+			if err := s.Delete(v.token); err != nil {
+				s.t.Error(err)
+			}
+		},
+		"a revoke": func(s *site, _ *visit) { revoke(s, context.Background(), "eve") },
+		"a revoke, and one of another user by the request": func(s *site, v *visit) {
+			revoke(s, context.Background(), "eve")
+			revoke(s, v.ctx, "bob")
+		},
+		"a revoke, and one more by the request": func(s *site, v *visit) {
+			revoke(s, context.Background(), "eve")
+			revoke(s, v.ctx, "eve")
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			for _, user := range []string{"eve", "ada"} {
+				s := newSite(t, Options{UserKey: "user"})
+				loginAfter(s, end, user, true)
+				loginAfter(s, end, user, false)
+			}
+		})
+	}
+}
+
+// loginAfter serves a request of eve whose session ends, and which then goes on
+// as a user, under a new token or not.
+func loginAfter(s *site, end func(*site, *visit), user string, renews bool) {
+	s.t.Helper()
+	token := s.put("", "user", "eve")
+	after, err := s.serve(token, func(v *visit) bool {
+		end(s, v)
+		if renews {
+			if err := v.renew(); err != nil {
+				s.t.Error(err)
+			}
+		}
+		v.values["user"] = user
+		return true
+	})
+	login := renews || user != "eve" // else it is a change, and is dropped
+	if login != errors.Is(err, store.ErrNotFound) || !login && err != nil {
+		s.t.Errorf("as %s, new token %v: %v", user, renews, err)
+	}
+	if got := s.values(after); got != nil {
+		s.t.Errorf("as %s, new token %v: the session is back with %v", user, renews, got)
 	}
 }
 

@@ -108,7 +108,8 @@ func collect(rows pgx.Rows, err error) ([]oldRow, error) {
 
 // move deletes rows of scs and inserts them into the library's table, in the
 // transaction that has locked them. It returns those that were inserted. A
-// session that is there already, or whose user has been revoked, is not. The
+// session that is there already, has ended here, or whose user has been
+// revoked, is not. The
 // time of a login is unknown: it counts as older than any revoke.
 func (s *Store) move(ctx context.Context, db pgx.Tx, t *Table, rows []newRow) ([]newRow, error) {
 	var ids, keys [][]byte
@@ -144,9 +145,11 @@ func (s *Store) move(ctx context.Context, db pgx.Tx, t *Table, rows []newRow) ([
 				pg_catalog.unnest($4::pg_catalog.timestamptz[]) AS ends,
 				pg_catalog.unnest($5::pg_catalog.bytea[]) AS key
 		) AS u
-		WHERE u.user_id IS NULL OR NOT EXISTS (
+		WHERE (u.user_id IS NULL OR NOT EXISTS (
 			SELECT FROM `+schema+`.marks AS m
 			WHERE m.key OPERATOR(pg_catalog.=) u.key OR m.key OPERATOR(pg_catalog.=) $6
+		)) AND NOT EXISTS (
+			SELECT FROM `+schema+`.endings AS e WHERE e.id OPERATOR(pg_catalog.=) u.id
 		)
 		ON CONFLICT (id) DO NOTHING
 		RETURNING s.id`, ids, users, data, ends, keys, everyone)

@@ -98,6 +98,16 @@ func (s *shop) serve(m *scs.SessionManager, wrap func(http.Handler) http.Handler
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, m.Keys(r.Context()))
 	})
+	mux.HandleFunc("/become", func(w http.ResponseWriter, r *http.Request) {
+		user := m.GetString(r.Context(), "user")
+		if _, err := s.manager.RevokeUser(r.Context(), user); err != nil {
+			s.t.Error(err)
+		}
+		if err := m.RenewToken(r.Context()); err != nil {
+			s.t.Error(err)
+		}
+		m.Put(r.Context(), "user", r.FormValue("user"))
+	})
 	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
 		if err := m.Destroy(r.Context()); err != nil {
 			s.t.Error(err)
@@ -284,6 +294,81 @@ func TestTakeOverAtTheFirstUse(t *testing.T) {
 	})
 	if text := stranger.get(s.now, "/"); text != "0[]" {
 		t.Errorf("%q for a stranger", text)
+	}
+}
+
+func (b *browser) token(srv *httptest.Server) string {
+	b.t.Helper()
+	at, _ := url.Parse(srv.URL)
+	for _, c := range b.Jar.Cookies(at) {
+		if c.Name == "session" {
+			return c.Value
+		}
+	}
+	b.t.Fatal("no cookie")
+	return ""
+}
+
+func TestALogoutBeforeTheTakeOver(t *testing.T) {
+	s := newShop(t, true)
+	user := s.logIn(1)[0]
+	if err := s.store.Delete(user.token(s.old)); err != nil {
+		t.Fatal(err)
+	}
+	if text := user.get(s.now, "/"); text != "0[]" || s.count("public.sessions") != 0 {
+		t.Errorf("%q: the take-over brought the session back", text)
+	}
+}
+
+// An instance of before that still runs saves the session after its logout
+// here.
+func TestARowThatIsWrittenAfterTheLogout(t *testing.T) {
+	for how, move := range map[string]func(*shop) error{
+		"take-over": func(*shop) error { return nil },
+		"import": func(s *shop) error {
+			got, err := s.store.Import(t.Context(), scsstore.Table{}, scsstore.ImportOptions{})
+			if got.Dropped != 1 {
+				t.Errorf("%+v, want one dropped", got)
+			}
+			return err
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			s := newShop(t, true)
+			user := s.logIn(1)[0]
+			pgtest.Exec(t, s.pool, "CREATE TABLE public.late AS TABLE public.sessions")
+			copied := newBrowser(t)
+			at, _ := url.Parse(s.now.URL)
+			copied.Jar.SetCookies(at, user.Jar.Cookies(at))
+			user.get(s.now, "/logout")
+			pgtest.Exec(t, s.pool, "INSERT INTO public.sessions SELECT * FROM public.late")
+			if err := move(s); err != nil {
+				t.Error(err)
+			}
+			if text := copied.get(s.now, "/"); text != "0[]" || s.count("pgsession.sessions") != 0 {
+				t.Errorf("%q: the session is back", text)
+			}
+		})
+	}
+}
+
+// A change of user that asks for no password is no way around a revoke.
+func TestARevokedUserOfSCSBecomesNoOther(t *testing.T) {
+	s := newShop(t, false)
+	for _, user := range []string{"eve", "ada"} {
+		b := newBrowser(t)
+		b.get(s.now, "/login?user=eve")
+		response, err := b.Get(s.now.URL + "/become?user=" + user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusInternalServerError {
+			t.Errorf("to %s: %s", user, response.Status)
+		}
+		if text := b.get(s.now, "/"); text != "0[]" || s.count("pgsession.sessions") != 0 {
+			t.Errorf("to %s: %q, the session is back", user, text)
+		}
 	}
 }
 
