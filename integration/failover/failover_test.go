@@ -39,14 +39,15 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// The other ways in which a primary is lost or replaced, and the other waits
-// for a standby.
+// The other ways in which a primary is lost or replaced, the other waits for a
+// standby, and the store for Express.
 //
 // Slow: each promotes a server, makes the other one its standby and waits until
-// both agree.
+// both agree, or needs Node.js.
 func TestSlowFailover(t *testing.T) {
 	t.Parallel()
 	overOnePair(t, []onAPair{
+		{"a standby serves nothing to Express", standbyServesNoExpress},
 		{"a frozen primary", frozen},
 		{"a demoted primary that still answers", demoted},
 		{"a switchover under load", switchover},

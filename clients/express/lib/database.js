@@ -3,7 +3,7 @@
 const { createHash } = require('node:crypto');
 const statements = require('./statements.json');
 const { decodeRow } = require('./text');
-const { sqlStateOf, translate, unavailable } = require('./error');
+const { sqlStateOf, standby, translate } = require('./error');
 
 // What sending a statement twice does. Statements that are not here change
 // something, and a second time would change it again.
@@ -47,11 +47,14 @@ class Database {
 
   /**
    * Runs a statement and returns its rows. values has a member for each
-   * parameter.
+   * parameter. A standby returns 'epoch' as the time that it read a session: it
+   * may have one that was revoked.
    */
   async run(statement, values = {}) {
     const { rows } = await this.#send(statement, values);
-    return rows.map(decodeRow);
+    const decoded = rows.map(decodeRow);
+    if (decoded.some((row) => row.validated_at === 0)) throw standby();
+    return decoded;
   }
 
   /** Runs a statement and returns the number of rows that it changed. */

@@ -39,7 +39,8 @@ const revoked = () => new SessionError('ERR_SESSION_REVOKED',
   'login refused: the sessions of this user were revoked meanwhile: log in again');
 
 const ended = () => new SessionError('ERR_SESSION_ENDED',
-  'login not saved: the session has ended meanwhile: call req.session.regenerate() first');
+  'login refused: the session that it began in has ended: log in again,'
+  + ' with req.session.regenerate() first');
 
 const badData = (what, sqlState) => new SessionError(
   'ERR_SESSION_DATA', `session not saved: ${what}`, sqlState);
@@ -76,4 +77,9 @@ function sqlStateOf(error) {
   return severity && typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
-module.exports = { SessionError, badData, ended, revoked, sqlStateOf, translate, unavailable };
+const standby = () => unavailable(
+  'a standby answered, which may lack the latest revoke: connect to the primary');
+
+module.exports = {
+  SessionError, badData, ended, revoked, sqlStateOf, standby, translate, unavailable,
+};

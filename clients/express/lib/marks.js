@@ -3,7 +3,7 @@
 const { randomBytes } = require('node:crypto');
 const { arrayText, endOfTime, intervalText } = require('./text');
 const { everyone, userKey } = require('./token');
-const { unavailable } = require('./error');
+const { standby, unavailable } = require('./error');
 
 // A look may take so long, in microseconds. After that its marks no longer
 // cover the age of the login.
@@ -34,7 +34,7 @@ async function isRefused(database, userId, began) {
   const rows = await database.run('MarkLook', {
     keys: arrayText([everyone, userKey(userId)]), age: intervalText(asked), since: endOfTime,
   });
-  if (rows.length === 0 || rows[0].standby) throw unavailable('a standby may lack the latest revoke');
+  if (rows.length === 0 || rows[0].standby) throw standby();
   const age = began.age();
   if (age > asked) throw unavailable('looking for revokes took too long');
   return rows.some((mark) => mark.id !== null && !began.own.has(mark.id.toString('hex'))

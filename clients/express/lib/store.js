@@ -5,7 +5,7 @@ const { Store } = require('express-session');
 const { Client } = require('./client');
 const { attributesOf, cookieOf, ownAttributes } = require('./cookie');
 const { Database } = require('./database');
-const { SessionError, badData, ended, revoked, unavailable } = require('./error');
+const { SessionError, badData, ended, revoked, standby } = require('./error');
 const { Expiry, milliseconds } = require('./expiry');
 const { Began, isRefused } = require('./marks');
 const { check, difference, isReserved, membersOf, objectOf } = require('./patch');
@@ -21,10 +21,14 @@ const maxDataSize = 512 * 1024;
 /**
  * Known is what the store knows of a session object: the row that it was loaded
  * from, or that there is none yet. Only express-session's generate makes one
- * that may become a new row.
+ * that may become a new row. After a session of a user it may do so only if the
+ * request itself has ended that one. Else that session would come back, as its
+ * user's or as that of one whom the request names without a password.
  *
  * @typedef {object} Known
  * @property {'new' | 'stored' | 'ended'} phase
+ * @property {boolean} bars no new row may follow: it is or follows a session of
+ *   a user that the request has not ended
  * @property {Map<string, string>} base the members when it was last in accord
  *   with the row
  * @property {string | undefined} userId the column
@@ -53,6 +57,8 @@ class PgSession extends Store {
   #usual = attributesOf({ path: '/', httpOnly: true });
   /** @type {WeakMap<object, Known>} */
   #known = new WeakMap();
+  /** @type {WeakMap<object, Known>} the latest session of each request */
+  #latest = new WeakMap();
   /** @type {WeakMap<object, Began>} by request */
   #began = new WeakMap();
   /** The last write under way of each session, by sid. */
@@ -107,7 +113,8 @@ class PgSession extends Store {
       this.#begin(req);
       const usual = attributesOf(req.session.cookie);
       this.#usual = usual;
-      this.#known.set(req.session, { phase: 'new', base: new Map(), usual });
+      const bars = this.#latest.get(req)?.bars ?? false;
+      this.#note(req, req.session, { phase: 'new', bars, base: new Map(), usual });
     };
     this.#make = make;
   }
@@ -120,8 +127,13 @@ class PgSession extends Store {
     sess.cookie = cookieOf(known.usual, known.cookie);
     const session = super.createSession(req, sess);
     known.base = this.#members(session, known);
-    this.#known.set(session, known);
+    this.#note(req, session, known);
     return session;
+  }
+
+  #note(req, session, known) {
+    this.#known.set(session, known);
+    this.#latest.set(req, known);
   }
 
   /**
@@ -171,7 +183,8 @@ class PgSession extends Store {
 
   // A new id for the same browser is no logout, so the old row leaves no ending.
   regenerate(req, callback) {
-    const over = this.#inTurn(req.sessionID, () => this.#end(req.sessionID, false));
+    const { sessionID } = req;
+    const over = this.#inTurn(sessionID, () => this.#end(sessionID, false, this.#latest.get(req)));
     settle(over, (error) => {
       this.generate(req);
       callback(error);
@@ -193,8 +206,8 @@ class PgSession extends Store {
     const id = rowID(sid);
     const [row] = await this.#database.run('SessionLoad', { id });
     if (row === undefined) {
-      const [{ standby }] = await this.#database.run('SessionMissing', { ids: arrayText([id]) });
-      if (standby) throw unavailable('a standby may not have the session yet');
+      const [missing] = await this.#database.run('SessionMissing', { ids: arrayText([id]) });
+      if (missing.standby) throw standby();
       return null;
     }
     this.#touches.seen(id, row.validated_at - row.last_seen_at);
@@ -212,7 +225,8 @@ class PgSession extends Store {
     this.#user.reconcile(session, userId);
     session.cookie = cookieOf(this.#usual, data.cookie);
     const known = {
-      phase: 'stored', usual: this.#usual, cookie: data.cookie,
+      phase: 'stored', bars: row.user_id !== null || row.pending_user_id !== null,
+      usual: this.#usual, cookie: data.cookie,
       userId, pendingUserId: row.pending_user_id ?? undefined,
     };
     known.base = this.#members(session, known);
@@ -232,14 +246,13 @@ class PgSession extends Store {
   async #save(sid, session, now) {
     const { known } = now;
     const login = now.userId !== undefined && now.userId !== known.userId;
-    if (known.phase === 'ended') {
+    if (known.phase === 'ended' || known.phase === 'new' && known.bars) {
       if (login) throw ended();
       return;
     }
     const logout = known.phase === 'stored' && known.userId !== undefined && !now.userId;
     if (logout) {
-      await this.#end(sid, true);
-      known.phase = 'ended';
+      await this.#end(sid, true, known);
       known.userId = undefined;
       return;
     }
@@ -301,7 +314,10 @@ class PgSession extends Store {
     known.phase = 'stored';
     known.base = members;
     known.userId = userId;
-    if (userId !== undefined) known.pendingUserId = undefined;
+    if (userId !== undefined) {
+      known.pendingUserId = undefined;
+      known.bars = true;
+    }
     this.#touches.seen(id, 0);
   }
 
@@ -328,7 +344,8 @@ class PgSession extends Store {
    */
   async #takeBack(id, known) {
     known.phase = 'ended';
-    await this.#database.run('SessionDelete', { id, noted: false });
+    const [{ count }] = await this.#database.run('SessionDelete', { id, noted: false });
+    if (count > 0) known.bars = false;
   }
 
   /** Refuses a session that grows beyond the bound; one may have been imported. */
@@ -353,11 +370,15 @@ class PgSession extends Store {
 
   #use(id, client) { return this.#touches.use(id, client, this.#slidingIdle()); }
 
-  async #end(sid, noted) {
+  /** Ends a session; known is that of the request, if it is the request's. */
+  async #end(sid, noted, known) {
     const id = rowID(sid);
     const [{ count }] = await this.#database.run('SessionDelete', { id, noted });
     // An earlier attempt may not have reached a synchronous standby.
     if (count === 0) await this.#database.run('SessionAwaitStandby');
+    if (known === undefined) return;
+    known.phase = 'ended';
+    if (count > 0) known.bars = false;
   }
 
   all(callback) { settle(this.#all(), callback); }
@@ -386,7 +407,12 @@ class PgSession extends Store {
    * in that request is not refused.
    */
   async revokeUser(userId, req) {
-    return this.#sessions.revokeUser(userID(userId), { began: this.#began.get(req) });
+    const known = this.#latest.get(req);
+    const own = known && rowID(req.sessionID);
+    return this.#sessions.revokeUser(userID(userId), {
+      began: this.#began.get(req),
+      ended: (id) => { if (own?.equals(id)) known.bars = false; },
+    });
   }
 
   /** Ends all sessions of the request's user but its own. */

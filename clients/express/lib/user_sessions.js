@@ -74,19 +74,24 @@ class UserSessions {
     return false;
   }
 
-  /** Ends all sessions of a user but one, and returns how many. */
-  revokeUser(userId, { began, spared = Buffer.alloc(0) } = {}) {
+  /**
+   * Ends all sessions of a user but one, and returns how many. ended is called
+   * with the id of each.
+   */
+  revokeUser(userId, { began, spared = Buffer.alloc(0), ended = () => {} } = {}) {
     const user = { user_id: userId, tag: null, spared };
     return this.#sweep(userKey(userId), began, {
       find: (until) => this.#found('OwnerFind', { ...user, until }),
       end: async (ids) => {
         const gone = await this.#database.run('OwnerRevokeFound', { ids, user_id: userId, tag: null });
+        gone.forEach(({ id }) => ended(id));
         return gone.length;
       },
       once: async (until) => {
         const [{ seen, ids }] = await this.#database.run('OwnerRevoke', {
           ...user, until, max: 1, lock_timeout: this.#patience,
         });
+        ids.forEach(ended);
         return { seen, ended: ids.length };
       },
     });

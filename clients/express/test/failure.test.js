@@ -96,22 +96,48 @@ test('no error keeps a connection, or has a token or data in it', async () => {
     await database.query('ALTER TABLE pgsession.sessions ADD CONSTRAINT no_pin'
       + ' CHECK (data->>\'pin\' IS NULL)');
     const browser = new Browser();
-    const sid = (await browser.fetch(`${site.url}/login?user=ada`)).text;
+    const sid = (await browser.fetch(`${site.url}/login?user=ada-4712`)).text;
     for (let i = 0; i < 10; i++) await browser.fetch(`${site.url}/set?pin=4711`).catch(() => {});
     await eventually(() => site.errors.length >= 10);
     for (const error of site.errors) {
       assert.equal(error.code, 'ERR_SESSION_DATA');
       assert.match(error.message, /no_pin/);
       const shown = inspect(error, { depth: 10, showHidden: true });
-      for (const secret of ['4711', sid, rowID(sid).toString('hex'), 'ada']) {
+      for (const secret of ['4711', sid, rowID(sid).toString('hex'), 'ada-4712']) {
         assert.ok(!shown.includes(secret), `the error shows ${secret}:\n${shown}`);
       }
     }
     assert.equal(pool.waitingCount, 0);
     assert.equal(pool.totalCount, pool.idleCount);
-    assert.equal((await browser.json(`${site.url}/get`)).userId, 'ada');
+    assert.equal((await browser.json(`${site.url}/get`)).userId, 'ada-4712');
   } finally {
     await database.query('ALTER TABLE pgsession.sessions DROP CONSTRAINT no_pin');
+    await site.stop();
+    await pool.end();
+  }
+});
+
+test('a session that a standby has may be revoked, so the answer is a 503', async () => {
+  const pool = new Pool({ connectionString: database.url });
+  let standby = false;
+  const either = {
+    query: ({ text, ...config }) => pool.query({
+      ...config, text: standby ? text.replaceAll('pg_catalog.pg_is_in_recovery()', 'true') : text,
+    }),
+  };
+  const site = await Site.start(database, { store: { pool: either } });
+  try {
+    const browser = new Browser();
+    await browser.fetch(`${site.url}/login?user=sue`);
+    standby = true;
+    const { status, text } = await browser.fetch(`${site.url}/get`);
+    assert.equal(status, 503);
+    assert.match(text, /a standby answered/);
+    await assert.rejects(call(site.store, 'get', 'an unknown id'), /a standby answered/);
+    await assert.rejects(call(site.store, 'all'), /a standby answered/);
+    standby = false;
+    assert.equal((await browser.json(`${site.url}/get`)).userId, 'sue');
+  } finally {
     await site.stop();
     await pool.end();
   }

@@ -87,6 +87,7 @@ class Site {
     site.store = options instanceof session.Store ? options
       : new PgSession({ connectionString: database.url, schema: database.schema, ...options });
     const app = express();
+    app.set('env', 'test'); // no log of errors
     app.set('trust proxy', 'loopback');
     app.use(session({
       store: site.store, secret, name: 'reporadar.sid', resave: false, saveUninitialized: false,

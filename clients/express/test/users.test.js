@@ -40,6 +40,34 @@ before(async () => {
           next(error);
         }
       });
+      app.get('/as', async (req, res, next) => {
+        const { how, end, user } = req.query;
+        const failed = (error) => { error ? next(error) : res.end(req.sessionID); };
+        const login = (error) => {
+          if (error) return next(error);
+          req.session.userId = user;
+          req.session.save(failed);
+        };
+        try {
+          if (end === 'by another') await store.revokeUser(req.session.userId);
+          if (end === 'by another first') await store.revokeUser(req.session.userId);
+          if (end === 'by the request' || end === 'by another first') {
+            await store.revokeUser(req.session.userId, req);
+          }
+        } catch (error) {
+          return next(error);
+        }
+        if (how === 'in place') return login();
+        if (how === 'regenerate') return req.session.regenerate(login);
+        if (how === 'regenerate twice') {
+          return req.session.regenerate(() => req.session.regenerate(login));
+        }
+        if (how === 'destroy') {
+          return req.session.destroy(() => { store.generate(req); login(); });
+        }
+        delete req.session.userId; // as passport logs out
+        req.session.save(() => req.session.regenerate(login));
+      });
       app.get('/others', async (req, res, next) => {
         store.revokeOthers(req).then((n) => res.end(String(n)), next);
       });
@@ -248,6 +276,62 @@ test('a request can revoke its user and log in', async () => {
   assert.equal((await browser.fetch(`${site.url}/reset?user=ann`)).status, 200);
   assert.equal(await isIn(browser), true);
   assert.equal(await isIn(thief), false);
+});
+
+const ways = ['regenerate', 'regenerate twice', 'destroy', 'logout', 'in place'];
+
+test('a session of a user that another request ended is followed by none', async () => {
+  for (const end of ['by another', 'by another first']) {
+    for (const how of ways) {
+      for (const user of ['eve', 'the boss']) {
+        const browser = await login('eve');
+        const query = new URLSearchParams({ how, end, user });
+        const { status } = await browser.fetch(`${site.url}/as?${query}`);
+        // In place and as the same user it is no login: the change is dropped.
+        assert.equal(status, how === 'in place' && user === 'eve' ? 200 : 403, String(query));
+        assert.equal(await isIn(browser), false, String(query));
+        assert.deepEqual(await database.query(`SELECT * FROM pgsession.sessions
+          WHERE user_id IN ('eve', 'the boss')`), [], String(query));
+      }
+    }
+  }
+});
+
+test('a request that has ended its session can log another user in', async () => {
+  for (const end of ['by the request', 'never']) {
+    for (const how of ['regenerate', 'regenerate twice', 'logout']) {
+      const browser = await login('eve');
+      const query = new URLSearchParams({ how, end, user: 'the boss' });
+      assert.equal((await browser.fetch(`${site.url}/as?${query}`)).status, 200, String(query));
+      assert.equal((await browser.json(`${site.url}/get`)).userId, 'the boss');
+      await site.store.revokeUser('eve');
+    }
+  }
+});
+
+test('a login that Go has begun and another request has ended is followed by none', async () => {
+  const browser = new Browser();
+  await browser.fetch(`${site.url}/set?cart=1`);
+  await database.query(`UPDATE pgsession.sessions SET pending_user_id = 'eve', pending_since = now()
+    WHERE data ->> 'cart' = '1'`);
+  stops = new Stop();
+  const pending = browser.fetch(`${site.url}/slow-login?user=eve`);
+  await stops.reached;
+  await database.query('DELETE FROM pgsession.sessions WHERE pending_user_id = \'eve\'');
+  stops.release();
+  assert.equal((await pending).status, 403);
+});
+
+test('a visitor whose session has ended meanwhile can log in', async () => {
+  const browser = new Browser();
+  await browser.fetch(`${site.url}/set?cart=vis`);
+  stops = new Stop();
+  const pending = browser.fetch(`${site.url}/slow-login?user=vis`);
+  await stops.reached;
+  await database.query('DELETE FROM pgsession.sessions WHERE data ->> \'cart\' = \'vis\'');
+  stops.release();
+  assert.equal((await pending).status, 200);
+  assert.equal(await isIn(browser), true);
 });
 
 test('a request can end the other sessions of its user', async () => {
