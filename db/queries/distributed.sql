@@ -57,11 +57,16 @@ WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(use
 RETURNING s.id;
 
 -- DistributedUser returns the user of a session that is about to be rotated, or
--- of its pending login, for OwnerLock.
+-- of its pending login, for OwnerLock; none without the session. A standby may
+-- not have it yet.
 -- name: DistributedUser :one
-SELECT coalesce(s.user_id, s.pending_user_id, '')::text
-FROM pgsession.sessions AS s
-WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
+SELECT
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(
+        SELECT coalesce(s.user_id, s.pending_user_id, '')
+        FROM pgsession.sessions AS s
+        WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    )::text[] AS users;
 
 -- DistributedLockAll is OwnerLock for all users.
 -- name: DistributedLockAll :one

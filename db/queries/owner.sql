@@ -14,13 +14,21 @@
 -- keeps the columns those of a session. Of pending logins a page has max_pending
 -- at most, see store.Page.PendingLimit. Each branch is a page in the order of an
 -- index: without its LIMIT, Postgres would sort all sessions of the user.
+--
+-- An empty page is a row of nulls with the time, which is 'epoch' on a standby,
+-- as SessionLoad's.
 -- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
+    a.validated_at
 FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
     (SELECT
         o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
         o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
@@ -42,7 +50,7 @@ FROM (
         AND (p.created_at < sqlc.arg(before)::timestamptz OR p.id > sqlc.arg(after)::bytea)
     ORDER BY p.created_at DESC, p.id
     LIMIT @max_pending::integer)
-) AS s
+) AS s ON true
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 
@@ -52,13 +60,25 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.tags OPERATOR(pg_catalog.&&) @tag::bytea[] AND s.expires_at > pg_catalog.now()
-    AND s.created_at <= sqlc.arg(before)::timestamptz
-    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
-ORDER BY s.created_at DESC, s.id
-LIMIT @max::integer;
+    a.validated_at
+FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.tags OPERATOR(pg_catalog.&&) @tag::bytea[] AND o.expires_at > pg_catalog.now()
+        AND o.created_at <= sqlc.arg(before)::timestamptz
+        AND (o.created_at < sqlc.arg(before)::timestamptz OR o.id > sqlc.arg(after)::bytea)
+    ORDER BY o.created_at DESC, o.id
+    LIMIT @max::integer
+) AS s ON true
+ORDER BY s.created_at DESC, s.id;
 
 -- AllList is OwnerList for the sessions of all users and visitors. No index has
 -- this order, which each login would have to write: Postgres reads the table
@@ -68,13 +88,25 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.expires_at > pg_catalog.now()
-    AND s.created_at <= sqlc.arg(before)::timestamptz
-    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
-ORDER BY s.created_at DESC, s.id
-LIMIT @max::integer;
+    a.validated_at
+FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.expires_at > pg_catalog.now()
+        AND o.created_at <= sqlc.arg(before)::timestamptz
+        AND (o.created_at < sqlc.arg(before)::timestamptz OR o.id > sqlc.arg(after)::bytea)
+    ORDER BY o.created_at DESC, o.id
+    LIMIT @max::integer
+) AS s ON true
+ORDER BY s.created_at DESC, s.id;
 
 -- OwnerRevoke revokes up to max sessions of a user, or with a tag, that began no
 -- later than until, but for one. The other one of user and tag is null. seen is the id of one in the statement's snapshot, and
@@ -295,8 +327,11 @@ SELECT pg_catalog.generate_series(0, 1023) ON CONFLICT (n) DO NOTHING;
 SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND s.id <> @spared::bytea;
 
--- OwnerAlive returns those of these sessions that are alive. The ids are in a
--- subquery as in SessionLoadMany.
+-- OwnerAlive returns those of these sessions that are alive, and before them an
+-- empty id. A standby does not return that: its rows may lack a revoke and the
+-- latest sessions. The ids are in a subquery as in SessionLoadMany.
 -- name: OwnerAlive :many
+SELECT ''::bytea AS id WHERE NOT pg_catalog.pg_is_in_recovery()
+UNION ALL
 SELECT s.id FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();

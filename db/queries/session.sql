@@ -346,11 +346,14 @@ WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
     AND s.pending_since > pg_catalog.now() - sqlc.arg(timeout)::interval;
 
 -- SessionTags returns the tags of a session, which a save that looks for revoke
--- marks again has to know.
+-- marks again has to know. A standby may not have them yet.
 -- name: SessionTags :one
-SELECT coalesce(s.tags, '{}')::bytea[] AS tags
-FROM pgsession.sessions AS s
-WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
+SELECT
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    coalesce((
+        SELECT s.tags FROM pgsession.sessions AS s
+        WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    ), '{}')::bytea[] AS tags;
 
 -- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- lifetimes are those of logins.

@@ -38,6 +38,10 @@ func demoted(t *testing.T, p *pair) {
 	if _, err := reader.Load(t.Context(), ids[0], 0); err != nil {
 		t.Fatal(err)
 	}
+	streams := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
+	if _, ended, err := streams.Alive(t.Context(), ids[:1]); err != nil || len(ended) > 0 {
+		t.Fatal(ended, err)
+	}
 	p.caughtUp()
 	old.set("default_transaction_read_only", "on")
 	fresh.promote()
@@ -55,6 +59,13 @@ func demoted(t *testing.T, p *pair) {
 		}
 		stale++
 		return false
+	})
+	testkit.Eventually(t, "a stream's check is answered by the new primary", func() bool {
+		_, ended, err := streams.Alive(t.Context(), ids[:1])
+		if err != nil {
+			t.Fatalf("a check: %v", err)
+		}
+		return len(ended) > 0
 	})
 	t.Logf(
 		"with loads alone, the old primary was left %s after the promotion's end; it had answered %d",

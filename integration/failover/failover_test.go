@@ -32,6 +32,7 @@ func TestFailover(t *testing.T) {
 	t.Parallel()
 	overOnePair(t, []onAPair{
 		{"a standby serves nothing", standbyServesNothing},
+		{"a pooler leads to a standby", leadsToAStandby},
 		{"a standby is not migrated", standbyIsNotMigrated},
 		{"the answer is lost", answerLost},
 		{"the wait for the standby is cancelled", unreplicated},

@@ -12,6 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
+var secrets = []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}
+
 // site is an application over a Manager: POST /login?user=, GET / answers with
 // the user.
 type site struct {
@@ -23,7 +25,7 @@ func open(t testing.TB, databaseURL string, change func(*sessionstore.Config)) *
 	t.Helper()
 	cfg := sessionstore.Config{
 		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL),
-		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, DisablePrune: true,
+		Secrets: secrets, DisablePrune: true,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)

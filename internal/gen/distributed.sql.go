@@ -267,16 +267,26 @@ func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, k
 }
 
 const distributedUser = `-- name: DistributedUser :one
-SELECT coalesce(s.user_id, s.pending_user_id, '')::text
-FROM pgsession.sessions AS s
-WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+SELECT
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(
+        SELECT coalesce(s.user_id, s.pending_user_id, '')
+        FROM pgsession.sessions AS s
+        WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    )::text[] AS users
 `
 
+type DistributedUserRow struct {
+	Standby bool
+	Users   []string
+}
+
 // DistributedUser returns the user of a session that is about to be rotated, or
-// of its pending login, for OwnerLock.
-func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (string, error) {
+// of its pending login, for OwnerLock; none without the session. A standby may
+// not have it yet.
+func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (*DistributedUserRow, error) {
 	row := db.QueryRow(ctx, distributedUser, id)
-	var column_1 string
-	err := row.Scan(&column_1)
-	return column_1, err
+	var i DistributedUserRow
+	err := row.Scan(&i.Standby, &i.Users)
+	return &i, err
 }

@@ -51,13 +51,25 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.expires_at > pg_catalog.now()
-    AND s.created_at <= $1::timestamptz
-    AND (s.created_at < $1::timestamptz OR s.id > $2::bytea)
+    a.validated_at
+FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.expires_at > pg_catalog.now()
+        AND o.created_at <= $1::timestamptz
+        AND (o.created_at < $1::timestamptz OR o.id > $2::bytea)
+    ORDER BY o.created_at DESC, o.id
+    LIMIT $3::integer
+) AS s ON true
 ORDER BY s.created_at DESC, s.id
-LIMIT $3::integer
 `
 
 type AllListParams struct {
@@ -186,12 +198,15 @@ func (q *Queries) AllRevokeFound(ctx context.Context, db DBTX, ids [][]byte) (in
 }
 
 const ownerAlive = `-- name: OwnerAlive :many
+SELECT ''::bytea AS id WHERE NOT pg_catalog.pg_is_in_recovery()
+UNION ALL
 SELECT s.id FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
 `
 
-// OwnerAlive returns those of these sessions that are alive. The ids are in a
-// subquery as in SessionLoadMany.
+// OwnerAlive returns those of these sessions that are alive, and before them an
+// empty id. A standby does not return that: its rows may lack a revoke and the
+// latest sessions. The ids are in a subquery as in SessionLoadMany.
 func (q *Queries) OwnerAlive(ctx context.Context, db DBTX, ids [][]byte) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerAlive, ids)
 	if err != nil {
@@ -319,8 +334,13 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
+    a.validated_at
 FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
     (SELECT
         o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
         o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
@@ -342,7 +362,7 @@ FROM (
         AND (p.created_at < $2::timestamptz OR p.id > $3::bytea)
     ORDER BY p.created_at DESC, p.id
     LIMIT $5::integer)
-) AS s
+) AS s ON true
 ORDER BY s.created_at DESC, s.id
 LIMIT $4::integer
 `
@@ -389,6 +409,9 @@ type OwnerListRow struct {
 // keeps the columns those of a session. Of pending logins a page has max_pending
 // at most, see store.Page.PendingLimit. Each branch is a page in the order of an
 // index: without its LIMIT, Postgres would sort all sessions of the user.
+//
+// An empty page is a row of nulls with the time, which is 'epoch' on a standby,
+// as SessionLoad's.
 func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) ([]*OwnerListRow, error) {
 	rows, err := db.Query(ctx, ownerList,
 		arg.UserID,
@@ -688,13 +711,25 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::json AS data, s.pending_user_id, s.methods,
-    pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.tags OPERATOR(pg_catalog.&&) $1::bytea[] AND s.expires_at > pg_catalog.now()
-    AND s.created_at <= $2::timestamptz
-    AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
+    a.validated_at
+FROM (
+    SELECT
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+        )::timestamptz AS validated_at
+) AS a
+LEFT JOIN (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.tags OPERATOR(pg_catalog.&&) $1::bytea[] AND o.expires_at > pg_catalog.now()
+        AND o.created_at <= $2::timestamptz
+        AND (o.created_at < $2::timestamptz OR o.id > $3::bytea)
+    ORDER BY o.created_at DESC, o.id
+    LIMIT $4::integer
+) AS s ON true
 ORDER BY s.created_at DESC, s.id
-LIMIT $4::integer
 `
 
 type TagListParams struct {

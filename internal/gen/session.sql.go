@@ -1227,18 +1227,26 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 }
 
 const sessionTags = `-- name: SessionTags :one
-SELECT coalesce(s.tags, '{}')::bytea[] AS tags
-FROM pgsession.sessions AS s
-WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+SELECT
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    coalesce((
+        SELECT s.tags FROM pgsession.sessions AS s
+        WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    ), '{}')::bytea[] AS tags
 `
 
+type SessionTagsRow struct {
+	Standby bool
+	Tags    [][]byte
+}
+
 // SessionTags returns the tags of a session, which a save that looks for revoke
-// marks again has to know.
-func (q *Queries) SessionTags(ctx context.Context, db DBTX, id []byte) ([][]byte, error) {
+// marks again has to know. A standby may not have them yet.
+func (q *Queries) SessionTags(ctx context.Context, db DBTX, id []byte) (*SessionTagsRow, error) {
 	row := db.QueryRow(ctx, sessionTags, id)
-	var tags [][]byte
-	err := row.Scan(&tags)
-	return tags, err
+	var i SessionTagsRow
+	err := row.Scan(&i.Standby, &i.Tags)
+	return &i, err
 }
 
 const sessionTouch = `-- name: SessionTouch :many

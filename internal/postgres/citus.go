@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/nodes"
@@ -92,11 +94,25 @@ func (s *citusStore) rotate(
 // visitor's.
 func (s *citusStore) userOf(ctx context.Context, id store.ID) (userID string, err error) {
 	run := func(ctx context.Context, db querier) (err error) {
-		userID, err = s.queries.DistributedUser(ctx, db, id[:])
+		userID, err = s.userIn(ctx, db, id)
 		return err
 	}
 	err = s.exec.exec(ctx, statement{op: opLook, run: run, on: s.exec.nodes.at(id)})
 	return userID, err
+}
+
+// userIn is the statement of userOf.
+func (s *citusStore) userIn(ctx context.Context, db querier, id store.ID) (string, error) {
+	row, err := s.queries.DistributedUser(ctx, db, id[:])
+	switch {
+	case err != nil:
+		return "", err
+	case row.Standby:
+		return "", errStandby
+	case len(row.Users) == 0:
+		return "", pgx.ErrNoRows
+	}
+	return row.Users[0], nil
 }
 
 // rotateLocked begins with a lock: revokes of all sessions of the user, and of
@@ -112,7 +128,7 @@ func (s *citusStore) rotateLocked(
 	if err := lockUser(ctx, db, s.queries, n); err != nil {
 		return nil, err
 	}
-	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
+	userID, err := s.userIn(ctx, db, c.old)
 	switch {
 	case err != nil:
 		return nil, err

@@ -125,10 +125,11 @@ func (x *executor) retry(caller context.Context, s statement) error {
 // unknownOutcome adds to an error that the change may have been made.
 func unknownOutcome(err error) error { return fmt.Errorf("%w (%w)", err, store.ErrOutcomeUnknown) }
 
-// withConn runs a statement on one connection. Before a load it rechecks
-// target_session_attrs, at most once a second. It returns errUnreplicated if a
-// commit's wait for a synchronous standby was cancelled. If the context ends
-// while Postgres has the statement, pgx closes the connection.
+// withConn runs a statement on one connection. Before one that only reads it
+// rechecks target_session_attrs, at most once a second. It returns
+// errUnreplicated if a commit's wait for a synchronous standby was cancelled.
+// If the context ends while Postgres has the statement, pgx closes the
+// connection.
 func (x *executor) withConn(within *bounded, s statement) error {
 	if err := x.nodes.enter(within, s.on); err != nil {
 		return err
@@ -145,7 +146,7 @@ func (x *executor) withConn(within *bounded, s statement) error {
 		return &acquireError{error: err}
 	}
 	defer within.detach(pc)
-	if s.op == opLoad {
+	if operations[s.op].effect == reading {
 		if err := x.pool.recheck(ctx, pc); err != nil {
 			return err
 		}

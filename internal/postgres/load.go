@@ -183,7 +183,7 @@ func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.
 	var found [][]byte
 	arg := bytesOf(ids)
 	run := func(ctx context.Context, db querier) (err error) {
-		found, err = b.queries.OwnerAlive(ctx, db, arg)
+		found, err = b.alive(ctx, db, arg)
 		return err
 	}
 	err = b.exec.exec(ctx, statement{op: opAlive, run: run, on: nodes.Everywhere})
@@ -201,15 +201,32 @@ func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.
 	return alive, ended, nil
 }
 
+// alive returns those of the sessions that are alive. The rows of a standby are
+// no answer: it may lack a revoke, and the latest sessions.
+func (b *base) alive(ctx context.Context, db querier, ids [][]byte) ([][]byte, error) {
+	found, err := b.queries.OwnerAlive(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	server := slices.IndexFunc(found, func(id []byte) bool { return len(id) == 0 })
+	if server < 0 {
+		return nil, errStandby
+	}
+	return slices.Delete(found, server, server+1), nil
+}
+
 // tags returns the tags of a session, none if it is not alive.
 func (b *base) tags(ctx context.Context, id store.ID) (tags []store.Tag, err error) {
 	run := func(ctx context.Context, db querier) error {
-		raw, err := b.queries.SessionTags(ctx, db, id[:])
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
+		row, err := b.queries.SessionTags(ctx, db, id[:])
+		switch {
+		case err != nil:
+			return err
+		case row.Standby:
+			return errStandby
 		}
-		tags = addTags(raw, nil)
-		return err
+		tags = addTags(row.Tags, nil)
+		return nil
 	}
 	err = b.exec.exec(ctx, statement{op: opLook, run: run, on: b.exec.nodes.at(id)})
 	return tags, err

@@ -83,7 +83,7 @@ func (p *pool) renew(r reset) {
 // recheck asks a server, at most once a second, what the pool asked it when the
 // connection was made: whether it is of the kind that target_session_attrs
 // names. A primary that was demoted by making it read-only goes on answering
-// loads, and no write may follow for long that would be refused.
+// what only reads, and no write may follow for long that would be refused.
 func (p *pool) recheck(ctx context.Context, conn *pgconn.PgConn) error {
 	if p.wanted == nil || !p.rechecked.due(time.Now()) {
 		return nil

@@ -99,7 +99,7 @@ func (b *base) pendingLogin(
 
 // noPendingLogin returns why a pending login can't be completed.
 func (b *base) noPendingLogin(ctx context.Context, db querier, c *rotateCall) error {
-	alive, err := b.queries.OwnerAlive(ctx, db, [][]byte{c.old[:]})
+	alive, err := b.alive(ctx, db, [][]byte{c.old[:]})
 	switch {
 	case err != nil:
 		return err

@@ -98,6 +98,15 @@ func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 	}
 	for rows.Next() {
 		row := rows.RawValues()
+		if row[columnID] == nil && row[columnVersion] == nil { // an empty page, see OwnerList
+			var at time.Time
+			if !decode.time(&at, row[columnValidated]) {
+				rows.Close()
+				return nil, errSettings
+			}
+			r.standby = r.standby || isStandby(at)
+			continue
+		}
 		r.records = append(r.records, store.Record{})
 		rec := &r.records[len(r.records)-1]
 		bad := readRecord(rec, row, decode)
@@ -105,7 +114,7 @@ func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 			rows.Close()
 			return nil, errSettings
 		}
-		r.standby = r.standby || fromStandby(rec)
+		r.standby = r.standby || isStandby(rec.ValidatedAt)
 		if bad != noColumn {
 			r.broken = append(r.broken, brokenOf(rec, row, decode, bad))
 			r.records = r.records[:len(r.records)-1]
@@ -234,9 +243,9 @@ func idOf(value []byte) (store.ID, bool) {
 	return store.ID(value), true
 }
 
-// fromStandby reports whether a standby answered: SessionLoad then returns
+// isStandby reports whether a standby answered: SessionLoad then returns
 // 'epoch' as the time.
-func fromStandby(r *store.Record) bool { return r.ValidatedAt.Unix() == 0 }
+func isStandby(at time.Time) bool { return at.Unix() == 0 }
 
 // rowError is the error of one row that can't be used: other SQL has written
 // into it what the library never writes. It concerns this session alone. It is

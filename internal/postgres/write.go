@@ -209,7 +209,7 @@ func (s *plainStore) touchMany(ctx context.Context, touches []store.Touch) error
 	run := func(ctx context.Context, db querier) (err error) {
 		touched, err = s.queries.SessionTouch(ctx, db, arg)
 		if err == nil && len(touched) < len(touches) {
-			locked, err = s.queries.OwnerAlive(ctx, db, without(arg.IDs, touched))
+			locked, err = s.alive(ctx, db, without(arg.IDs, touched))
 		}
 		return err
 	}
@@ -345,7 +345,7 @@ func (s *plainStore) deleteUnlocked(
 	if err != nil || n > 0 {
 		return false, false, err
 	}
-	alive, err := s.queries.OwnerAlive(ctx, db, [][]byte{d.id[:]})
+	alive, err := s.alive(ctx, db, [][]byte{d.id[:]})
 	if err != nil || len(alive) > 0 {
 		return true, false, err
 	}
@@ -378,7 +378,7 @@ func (b *base) deleteRow(
 		if err != nil || n > 0 {
 			return false, err
 		}
-		alive, err := b.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+		alive, err := b.alive(ctx, db, [][]byte{id[:]})
 		if err != nil {
 			return false, err
 		}

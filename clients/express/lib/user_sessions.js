@@ -32,10 +32,11 @@ class UserSessions {
   async list(userId, { limit = usualPage, after } = {}) {
     const max = Math.min(Math.max(1, limit), maxPage);
     const place = cursorOf(after);
-    const rows = await this.#database.run('OwnerList', {
+    const page = await this.#database.run('OwnerList', {
       user_id: userId, before: place.before, after: place.id, max,
       max_pending: Math.max(1, Math.floor(max / 10)),
     });
+    const rows = page.filter((row) => row.id !== null); // an empty page is a row of nulls
     const last = rows.at(-1);
     return {
       sessions: rows.map(infoOf),
