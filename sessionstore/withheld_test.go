@@ -323,3 +323,17 @@ func TestServeWithheld(t *testing.T) {
 		false,
 	)
 }
+
+// The guard of ExampleRequireLogin sends no user with a marker to the login.
+func TestALinkToAGuardedPageIsRepeated(t *testing.T) {
+	site := newSite(t, withMarker)
+	for marker, want := range map[string]int{
+		markerName + "=1": http.StatusOK, "": http.StatusSeeOther,
+	} {
+		a := site.ask(http.MethodGet, link, marker,
+			func(w http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {
+				toLogin(w, r)
+			})
+		expect(t, "with the cookies "+marker, a.status, want)
+	}
+}

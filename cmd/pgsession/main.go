@@ -4,9 +4,11 @@
 //	pgsession COMMAND [flags]
 //
 // COMMAND is sessions, revoke, stats, doctor, export, erase, ops or migrate;
-// `pgsession -h` describes them. It needs no checkout:
+// `pgsession -h` describes them. In the folder of an application, this gives it
+// the version of the library there:
 //
-//	go install github.com/reporadar/pgsession/cmd/pgsession@latest
+//	go get -tool github.com/reporadar/pgsession/cmd/pgsession
+//	go install tool
 //
 // It reads DATABASE_URL, SESSION_SCHEMA and the settings of the cache from the
 // environment, as the application does. It needs no SESSION_SECRET.
