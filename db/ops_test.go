@@ -29,7 +29,7 @@ func TestRolesKnowTheRoutines(t *testing.T) {
 			t.Fatal(err)
 		}
 		bodies := routine.FindAllStringSubmatch(up, -1)
-		if len(bodies) != 5 {
+		if len(bodies) != 7 {
 			t.Fatalf("%d routines", len(bodies))
 		}
 		for _, body := range bodies {

@@ -827,54 +827,182 @@ REVOKE ALL ON FUNCTION pgsession.count_expired(integer) FROM PUBLIC;
 COMMENT ON FUNCTION pgsession.count_expired(integer) IS
     'How many expired sessions the prune has yet to reach, at most max_rows';
 
+-- table_stats returns the sizes of the table of sessions, what Postgres counts of
+-- its rows, and the oldest deadline that the prune has yet to reach. It costs the
+-- same on any table. If Citus has distributed the table, the sizes and counts are
+-- those of the shards: each node adds up its own. It runs with the rights of its
+-- owner, whom Citus connects to the nodes as, and returns no id and no data.
+-- +goose StatementBegin
+CREATE FUNCTION pgsession.table_stats() RETURNS TABLE (
+    live_rows bigint, dead_rows bigint, updates bigint, hot_updates bigint,
+    table_bytes bigint, index_bytes bigint, last_vacuum_at timestamptz,
+    oldest_expired_at timestamptz
+)
+LANGUAGE plpgsql
+STABLE
+ROWS 1
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_indexscan = on
+SET enable_indexonlyscan = on
+AS $$
+DECLARE
+    relation    regclass := 'pgsession.sessions';
+    distributed boolean := false;
+    after_at    timestamptz;
+    after_id    bytea;
+BEGIN
+    IF pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        SELECT EXISTS (
+            SELECT FROM pg_catalog.pg_dist_partition AS d
+            WHERE d.logicalrelid = relation AND d.partmethod = 'h'
+        ) INTO distributed;
+    END IF;
+    IF NOT distributed THEN
+        live_rows := pg_catalog.pg_stat_get_live_tuples(relation);
+        dead_rows := pg_catalog.pg_stat_get_dead_tuples(relation);
+        updates := pg_catalog.pg_stat_get_tuples_updated(relation);
+        hot_updates := pg_catalog.pg_stat_get_tuples_hot_updated(relation);
+        table_bytes := pg_catalog.pg_table_size(relation);
+        index_bytes := pg_catalog.pg_indexes_size(relation);
+        last_vacuum_at := greatest(
+            pg_catalog.pg_stat_get_last_vacuum_time(relation),
+            pg_catalog.pg_stat_get_last_autovacuum_time(relation)
+        );
+    ELSE
+        -- A node that does not reply has no result, and then there is no sum.
+        SELECT
+            n.live, n.dead, n.updated, n.hot, n.bytes, n.indexes, n.vacuumed
+        INTO live_rows, dead_rows, updates, hot_updates, table_bytes, index_bytes, last_vacuum_at
+        FROM (
+            SELECT
+                pg_catalog.bool_and(r.success) AS complete,
+                pg_catalog.sum((o.sums ->> 'live')::bigint)::bigint AS live,
+                pg_catalog.sum((o.sums ->> 'dead')::bigint)::bigint AS dead,
+                pg_catalog.sum((o.sums ->> 'updated')::bigint)::bigint AS updated,
+                pg_catalog.sum((o.sums ->> 'hot')::bigint)::bigint AS hot,
+                pg_catalog.sum((o.sums ->> 'bytes')::bigint)::bigint AS bytes,
+                pg_catalog.sum((o.sums ->> 'indexes')::bigint)::bigint AS indexes,
+                pg_catalog.max((o.sums ->> 'vacuumed')::timestamptz) AS vacuumed
+            FROM pg_catalog.run_command_on_all_nodes(pg_catalog.format(
+                $shards$
+                    SELECT pg_catalog.json_build_object(
+                        'live', pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)),
+                        'dead', pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)),
+                        'updated', pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)),
+                        'hot', pg_catalog.sum(pg_catalog.pg_stat_get_tuples_hot_updated(c.oid)),
+                        'bytes', pg_catalog.sum(pg_catalog.pg_table_size(c.oid)),
+                        'indexes', pg_catalog.sum(pg_catalog.pg_indexes_size(c.oid)),
+                        'vacuumed', pg_catalog.max(greatest(
+                            pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                            pg_catalog.pg_stat_get_last_autovacuum_time(c.oid)
+                        ))
+                    )
+                    FROM pg_catalog.pg_dist_shard AS s
+                    JOIN pg_catalog.pg_dist_placement AS p
+                        ON p.shardid OPERATOR(pg_catalog.=) s.shardid
+                    JOIN pg_catalog.pg_dist_local_group AS g
+                        ON g.groupid OPERATOR(pg_catalog.=) p.groupid
+                    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=)
+                        pg_catalog.to_regclass(pg_catalog.shard_name(s.logicalrelid, s.shardid))::pg_catalog.oid
+                    WHERE s.logicalrelid::pg_catalog.oid OPERATOR(pg_catalog.=)
+                        %L::pg_catalog.regclass::pg_catalog.oid
+                $shards$, 'pgsession.sessions'
+            )) AS r
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN r.success THEN r.result::json END AS sums
+            ) AS o
+        ) AS n
+        WHERE n.complete;
+    END IF;
+    SELECT p.reached_at, p.reached_id INTO after_at, after_id
+    FROM pgsession.prune_state AS p;
+    SELECT s.expires_at INTO oldest_expired_at FROM pgsession.sessions AS s
+    WHERE (s.expires_at, s.id) > (coalesce(after_at, '-infinity'), coalesce(after_id, ''))
+        AND s.expires_at <= pg_catalog.now()
+    ORDER BY s.expires_at, s.id
+    LIMIT 1;
+    RETURN NEXT;
+END
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION pgsession.table_stats() FROM PUBLIC;
+
+COMMENT ON FUNCTION pgsession.table_stats() IS
+    'For the view stats: sizes, dead rows and the oldest expired session that the prune has yet '
+    'to reach. On Citus they are of all shards';
+
 -- stats costs the same on any table.
 CREATE VIEW pgsession.stats AS
 SELECT
-    pg_catalog.pg_stat_get_live_tuples(t.relation) AS live_rows,
-    pg_catalog.pg_stat_get_dead_tuples(t.relation) AS dead_rows,
-    pg_catalog.pg_stat_get_tuples_updated(t.relation) AS updates,
-    pg_catalog.pg_stat_get_tuples_hot_updated(t.relation) AS hot_updates,
-    pg_catalog.pg_table_size(t.relation) AS table_bytes,
-    pg_catalog.pg_indexes_size(t.relation) AS index_bytes,
-    greatest(
-        pg_catalog.pg_stat_get_last_vacuum_time(t.relation),
-        pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)
-    ) AS last_vacuum_at,
+    t.live_rows,
+    t.dead_rows,
+    t.updates,
+    t.hot_updates,
+    t.table_bytes,
+    t.index_bytes,
+    t.last_vacuum_at,
     pgsession.count_expired(10000) AS expired,
-    (
-        SELECT s.expires_at FROM pgsession.sessions AS s
-        WHERE (s.expires_at, s.id) > (
-            coalesce((SELECT m.reached_at FROM pgsession.prune_state AS m), '-infinity'),
-            coalesce((SELECT m.reached_id FROM pgsession.prune_state AS m), '')
-        ) AND s.expires_at <= pg_catalog.now()
-        ORDER BY s.expires_at, s.id
-        LIMIT 1
-    ) AS oldest_expired_at,
+    t.oldest_expired_at,
     p.last_prune_at,
     coalesce(p.pruned_total, 0) AS pruned_total,
     pg_catalog.now() AS asked_at
-FROM (SELECT 'pgsession.sessions'::regclass::oid AS relation) AS t
+FROM pgsession.table_stats() AS t (
+    live_rows, dead_rows, updates, hot_updates, table_bytes, index_bytes, last_vacuum_at,
+    oldest_expired_at
+)
 LEFT JOIN pgsession.prune_state AS p ON true;
 
 COMMENT ON VIEW pgsession.stats IS
     'One row about the table of sessions, cheap on any size: sizes, dead rows, up to 10,000 '
     'expired sessions that the prune has yet to reach, the last prune. No ids, no data';
 
+-- count_by_state counts the sessions in each state. It runs with the rights of
+-- its owner, whom Citus connects to the nodes as, and returns only numbers.
+-- +goose StatementBegin
+CREATE FUNCTION pgsession.count_by_state() RETURNS TABLE (state text, sessions bigint)
+LANGUAGE plpgsql
+STABLE
+ROWS 4
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    total         bigint;
+    alive         bigint;
+    authenticated bigint;
+    pending       bigint;
+BEGIN
+    SELECT
+        pg_catalog.count(*),
+        pg_catalog.count(*) FILTER (WHERE s.expires_at > pg_catalog.now()),
+        pg_catalog.count(s.user_id) FILTER (WHERE s.expires_at > pg_catalog.now()),
+        pg_catalog.count(s.pending_user_id) FILTER (
+            WHERE s.user_id IS NULL AND s.expires_at > pg_catalog.now()
+        )
+    INTO total, alive, authenticated, pending
+    FROM pgsession.sessions AS s;
+    RETURN QUERY VALUES
+        ('anonymous', alive - authenticated - pending),
+        ('pending', pending),
+        ('authenticated', authenticated),
+        ('expired', total - alive);
+END
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION pgsession.count_by_state() FROM PUBLIC;
+
+COMMENT ON FUNCTION pgsession.count_by_state() IS
+    'For the view sessions_by_state: how many sessions are in each state; reads the whole table';
+
 CREATE VIEW pgsession.sessions_by_state AS
-SELECT d.state, pg_catalog.count(s.state) AS sessions
-FROM (
-    SELECT pg_catalog.unnest(ARRAY['anonymous', 'pending', 'authenticated', 'expired']) AS state
-) AS d
-LEFT JOIN (
-    SELECT CASE
-        WHEN expires_at <= pg_catalog.now() THEN 'expired'
-        WHEN user_id IS NOT NULL THEN 'authenticated'
-        WHEN pending_user_id IS NOT NULL THEN 'pending'
-        ELSE 'anonymous'
-    END AS state
-    FROM pgsession.sessions
-) AS s ON s.state = d.state
-GROUP BY d.state;
+SELECT c.state, c.sessions FROM pgsession.count_by_state() AS c (state, sessions);
 
 COMMENT ON VIEW pgsession.sessions_by_state IS
     'How many sessions are anonymous, have a pending login, are authenticated and expired. Exact; '
@@ -888,7 +1016,9 @@ SET LOCAL lock_timeout = '3s';
 -- made it.
 
 DROP VIEW pgsession.sessions_by_state;
+DROP FUNCTION pgsession.count_by_state();
 DROP VIEW pgsession.stats;
+DROP FUNCTION pgsession.table_stats();
 DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
 DROP FUNCTION pgsession.count_expired(integer);
 DROP FUNCTION pgsession.prune_batch(integer);

@@ -19,14 +19,17 @@ FROM (
         pg_catalog.concat('a session that expired at ', s.oldest_expired_at, ' is still there') AS detail,
         'nothing prunes, or not enough: call Manager.Run in an instance, or schedule a job: migrate ops pg_cron | psql' AS advice
     FROM (
-        -- From where the prune has got to: before that Postgres may have to keep what the prune deleted.
-        SELECT (
-            SELECT e.expires_at FROM pgsession.sessions AS e
+        -- From where the prune has got to: before that Postgres may have to keep what the prune deleted. It is a statement
+        -- of its own, with the rights of the reader: in a statement that has a distributed table, Citus reads the other
+        -- views with the rights of the reader, too.
+        SELECT substring(pg_catalog.query_to_xml($sessions$
+            SELECT e.expires_at::pg_catalog.text AS oldest FROM pgsession.sessions AS e
             WHERE e.expires_at OPERATOR(pg_catalog.>) coalesce((SELECT m.reached_at FROM pgsession.prune_state AS m), '-infinity'::pg_catalog.timestamptz)
                 AND e.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now()
             ORDER BY e.expires_at
             LIMIT 1
-        ) AS oldest_expired_at
+        $sessions$, false, false, '')::pg_catalog.text
+            FROM '<oldest>([^<]*)<')::pg_catalog.timestamptz AS oldest_expired_at
     ) AS s
     WHERE s.oldest_expired_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')
 

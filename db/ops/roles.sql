@@ -82,6 +82,11 @@ BEGIN
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
+                ('pgsession.table_stats()', 'plpgsql', true, 's',
+                    'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
+                    'fe2bf42060cdb590a82b54c51d4fb4ed7a9a41fdba3219c3043d8006403f7099'),
+                ('pgsession.count_by_state()', 'plpgsql', true, 's', 'search_path=pg_catalog, pg_temp',
+                    'e24b3cdcf66e857b857f6fb7f80a92aa112b22b62c56b9c72b09190b3799f496'),
                 ('pgsession.prune(bigint,bigint,bigint,bigint)', 'plpgsql', false, 'v', '',
                     '7abfe89e4f28d92bdb5fbe623a06be460a912dabf54db86929caf9cd5075e41c')
             ) AS known (signature, language, definer, volatility, settings, body)
@@ -302,6 +307,9 @@ GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO pg
 
 -- The monitor. The columns are for alarms.sql.
 GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monitor;
+-- The views call these with the rights of the reader.
+GRANT EXECUTE ON FUNCTION pgsession.table_stats() TO pgsession_monitor;
+GRANT EXECUTE ON FUNCTION pgsession.count_by_state() TO pgsession_monitor;
 GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
 GRANT SELECT (reached_at) ON pgsession.prune_state TO pgsession_monitor;
 GRANT SELECT (revoked_at) ON pgsession.marks TO pgsession_monitor;

@@ -62,6 +62,7 @@ func TestSlowOnCitus(t *testing.T) {
 		{"a pruner spares what is touched meanwhile", prunesNothingTouched},
 		{"pg_cron", prunesByCron},
 		{"rights", rights},
+		{"the monitor", monitors},
 		{"a schema of another name", worksInAnotherSchema},
 		{"a worker is no coordinator", refusesAWorker},
 		{"shards move", moves},

@@ -16,8 +16,7 @@ import (
 )
 
 // Both files can be run again, in either order. The roles have on the shards
-// what they have on the table, and no more. A view of a distributed table shows
-// rows only to roles that may read it.
+// what they have on the table, and no more.
 func rights(t *testing.T, c *cluster) {
 	roles := c.roles.Rename(pgtest.Ops(t, "roles.sql"))
 	pgtest.Exec(t, c.admin, roles, pgx.QueryExecModeSimpleProtocol)
@@ -35,8 +34,9 @@ func rights(t *testing.T, c *cluster) {
 			"SELECT count(*) FROM pgsession.sessions", "DELETE FROM pgsession.sessions",
 		},
 		c.roles.Monitor: {
-			"SELECT id FROM pgsession.sessions", "SELECT * FROM pgsession.stats",
-			"SELECT * FROM pgsession.sessions_by_state",
+			"SELECT id FROM pgsession.sessions",
+			"SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'",
+			"SELECT pgsession.prune_batch(1)",
 		},
 	} {
 		pool := c.roles.Pool(t, role)
@@ -48,9 +48,6 @@ func rights(t *testing.T, c *cluster) {
 			}
 		}
 	}
-	expect(t, "by state, for who may read the table", pgtest.One[int](t, c.admin,
-		"SELECT sessions FROM pgsession.sessions_by_state WHERE state = 'authenticated'"), 1)
-
 	// An owner that can't log in to the nodes could not prune: citus.sql
 	// refuses it first.
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" NOLOGIN")
@@ -59,6 +56,57 @@ func rights(t *testing.T, c *cluster) {
 		t.Errorf("%v", err)
 	}
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" LOGIN")
+}
+
+// The monitor reads the views and the alarms, and both are about the shards.
+func monitors(t *testing.T, c *cluster) {
+	pgtest.Exec(t, c.admin, "GRANT pg_monitor TO "+c.roles.Monitor)
+	monitor := c.roles.Pool(t, c.roles.Monitor)
+	store, _ := c.store(t)
+	sessions(t, store, "ada", 3)
+	pgtest.Exec(t, c.admin, pgtest.Fill, 20)
+	const states = "SELECT string_agg(state || ' ' || sessions, ', ' ORDER BY state)" +
+		" FROM pgsession.sessions_by_state"
+	expect(t, "by state", pgtest.One[string](t, monitor, states),
+		"anonymous 20, authenticated 3, expired 20, pending 0")
+
+	const stats = `SELECT table_bytes > 0 AND index_bytes > 0 AND expired = 20
+		AND oldest_expired_at < now() AND pruned_total = 0 FROM pgsession.stats`
+	expect(t, "stats", pgtest.One[bool](t, monitor, stats), true)
+	expect(t, "bytes of the tables", pgtest.One[int](t, monitor,
+		"SELECT table_bytes FROM pgsession.stats"), pgtest.One[int](t, c.admin,
+		"SELECT citus_table_size('pgsession.sessions')"))
+	pgtest.Exec(t, c.admin, "DELETE FROM pgsession.sessions WHERE user_id = 'ada'")
+	pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
+	testkit.Eventually(t, "the rows of the shards are counted", func() bool {
+		return pgtest.One[bool](t, monitor,
+			"SELECT live_rows = 40 AND dead_rows >= 3 FROM pgsession.stats")
+	})
+	pgtest.Exec(t, c.admin, "VACUUM pgsession.sessions")
+	testkit.Eventually(t, "the vacuum of the shards is seen", func() bool {
+		return pgtest.One[bool](t, monitor,
+			"SELECT dead_rows = 0 AND last_vacuum_at IS NOT NULL FROM pgsession.stats")
+	})
+
+	pgtest.Exec(t, c.admin, "DELETE FROM pgsession.sessions WHERE expires_at <= now()")
+	alarms := pgtest.Ops(t, "alarms.sql")
+	count := func() int {
+		rows, err := monitor.Query(t.Context(), alarms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	expect(t, "alarms when all is well", count(), 0)
+	pgtest.Exec(t, c.admin, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at)
+		VALUES (sha256('late'), now() - interval '61 minutes', now())`)
+	expect(t, "alarms of a session that nothing prunes", count(), 1)
 }
 
 // citus.sql for a schema of another name distributes that schema's table.

@@ -171,7 +171,9 @@ func TestTheTrapsWork(t *testing.T) {
 func TestThePruneIsPinned(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	for _, function := range []string{"prune_batch", "count_expired"} {
+	for _, function := range []string{
+		"prune_batch", "count_expired", "table_stats", "count_by_state",
+	} {
 		const f = "SELECT prosecdef AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig) FROM pg_proc WHERE proname = $1 AND pronamespace = 'pgsession'::regnamespace"
 		if !pgtest.One[bool](t, pool, f, function) {
 			t.Errorf("%s must be SECURITY DEFINER with a pinned search_path", function)

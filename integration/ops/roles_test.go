@@ -228,6 +228,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"USAGE schema", "SELECT stats", "SELECT sessions_by_state",
 			"SELECT sessions.expires_at", "SELECT prune_state.reached_at",
 			"SELECT marks.revoked_at", "SELECT events.at", "EXECUTE count_expired",
+			"EXECUTE table_stats", "EXECUTE count_by_state",
 		},
 	} {
 		for _, right := range rights {

@@ -31,6 +31,8 @@ const (
 	methodsNow   = "methods_now(methods text)"
 	pruneBatch   = "prune_batch(max_rows integer)"
 	countExpired = "count_expired(max_rows integer)"
+	tableStats   = "table_stats()"
+	countByState = "count_by_state()"
 	prune        = "prune(IN max_rows bigint, IN max_seconds bigint," +
 		" IN batch_rows bigint, INOUT deleted bigint)"
 )
@@ -175,6 +177,15 @@ var needs = []Fact{
 var operations = []Fact{
 	{"function", prune, "procedure"},
 	{"security", prune, "invoker"},
+	{
+		"function", tableStats,
+		"returns TABLE(live_rows bigint, dead_rows bigint, updates bigint," +
+			" hot_updates bigint, table_bytes bigint, index_bytes bigint," +
+			" last_vacuum_at timestamp with time zone, oldest_expired_at timestamp with time zone)",
+	},
+	{"security", tableStats, definer},
+	{"function", countByState, "returns TABLE(state text, sessions bigint)"},
+	{"security", countByState, definer},
 	{"view", "stats", ""},
 	{"view", "sessions_by_state", ""},
 
@@ -229,6 +240,11 @@ var operations = []Fact{
 		"plan", countExpired, "stable with enable_bitmapscan=off, enable_indexonlyscan=on," +
 			" enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
 	},
+	{
+		"plan", tableStats, "stable with enable_bitmapscan=off, enable_indexonlyscan=on," +
+			" enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+	},
+	{"plan", countByState, "stable"},
 	{"plan", prune, "volatile"},
 	{"public", "sessions", "nothing"},
 	{"public", "marks", "nothing"},
@@ -242,6 +258,8 @@ var operations = []Fact{
 	{"public", methodsNow, "nothing"},
 	{"public", pruneBatch, "nothing"},
 	{"public", countExpired, "nothing"},
+	{"public", tableStats, "nothing"},
+	{"public", countByState, "nothing"},
 	{"public", prune, "nothing"},
 }
 
