@@ -29,6 +29,10 @@ BEGIN
         RAISE EXCEPTION 'role %, which owns the sessions, can not log in to the nodes and so not prune, so nothing was distributed: ALTER ROLE % LOGIN', owner, owner;
     END IF;
 
+    IF pg_catalog.to_regnamespace('pgsession_support') IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgsession_support is there, whose statements are those for one Postgres, so nothing was distributed: DROP SCHEMA pgsession_support CASCADE, and use the command `pgsession revoke`';
+    END IF;
+
     -- A rotation calls these functions on the node of its session. The nodes have
     -- them already if the extension was there before `migrate up`.
     FOR routine IN

@@ -18,7 +18,16 @@ import (
 
 var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
-func TestMain(m *testing.M) { testkit.Main(m, testkit.OwnServers) }
+// program is the built command pgsession.
+var program string
+
+func TestMain(m *testing.M) {
+	testkit.Main(m, testkit.OwnServers, testkit.Build(&program, "./cmd/pgsession"))
+}
+
+// shardCount is a quarter of Citus's default: each test begins with a TRUNCATE
+// of all shards, and what asks all of them is most of the rest.
+const shardCount = "8"
 
 // cluster is a Citus with the table distributed.
 type cluster struct {
@@ -30,7 +39,7 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{nodes: pgtest.NewCitus(t, nil)}
+	c := &cluster{nodes: pgtest.NewCitus(t, map[string]string{"citus.shard_count": shardCount})}
 	c.admin = c.nodes[0].Pool()
 	c.roles = pgtest.NewRolesOn(t, c.nodes[0].URL)
 	c.application = c.roles.URL(t, c.roles.App)
@@ -54,6 +63,7 @@ func TestSlowOnCitus(t *testing.T) {
 		{"the table is distributed while it is in use", distributedInUse},
 		{"nothing of a user is left after a revoke", revokes},
 		{"a revoke in a transaction", revokesInATransaction},
+		{"a revoke of all before a time", revokesBefore},
 		{"an interrupted commit", waitsForAnInterruptedCommit},
 		{"a limit of sessions", admitsAsManyAsMay},
 		{"nothing deadlocks", deadlocksNothing},
@@ -63,6 +73,8 @@ func TestSlowOnCitus(t *testing.T) {
 		{"pg_cron", prunesByCron},
 		{"rights", rights},
 		{"the monitor", monitors},
+		{"the commands of operators", operates},
+		{"support by SQL", refusesSupport},
 		{"a schema of another name", worksInAnotherSchema},
 		{"a worker is no coordinator", refusesAWorker},
 		{"shards move", moves},

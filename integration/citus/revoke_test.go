@@ -162,8 +162,9 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 	}
 	const held = "SELECT count(*) FROM pg_locks" +
 		" WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+	// Those that ask two nodes have a quarter of the pool's 16 connections.
 	testkit.Eventually(t, "they wait", func() bool {
-		return pgtest.One[int](t, c.admin, held) == len(ids)
+		return pgtest.One[int](t, c.admin, held) >= 4
 	})
 	if _, err := inner.Load(t.Context(), ids[0], 0); err != nil {
 		t.Errorf("a load before the commit: %v", err)
