@@ -237,6 +237,15 @@ func userError(userID string) error {
 	return nil
 }
 
+// ownerError is userError for the user whose sessions are listed or ended. The
+// empty id is that of a visitor, whose login may have ended with the page open.
+func ownerError(userID string) error {
+	if userID == "" {
+		return &ValueError{Key: "user id", Problem: checkUserID(""), Err: ErrNotLoggedIn}
+	}
+	return userError(userID)
+}
+
 // legacySessions returns what a Logout ends of the other library's sessions: of
 // each cookie that the request has. The caller holds s.mu.
 func (s *Session) legacySessions() (found []pendingDelete) {

@@ -48,9 +48,12 @@ var (
 	// answers 403, and the user begins again.
 	ErrNoPendingLogin = store.ErrNoPendingLogin
 
-	// ErrNotLoggedIn: [Session.StepUp] needs a session with a user, and this
-	// one has none, or none any more. [ServeError] answers 401. Guard pages for
-	// users with [RequireLogin], which can redirect to the login instead.
+	// ErrNotLoggedIn: [Session.StepUp] and [Session.RevokeOthers] need a
+	// session with a user, and this one has none, or none any more. So do
+	// [Manager.List] and the revokes of a user: with the empty user id of such
+	// a session they return it within a *[ValueError]. [ServeError] answers
+	// 401. Guard pages for users with [RequireLogin], which can redirect to the
+	// login instead.
 	ErrNotLoggedIn = errors.New("no user is logged in: log in again")
 
 	// ErrNoMiddleware: the context is not that of a request that came through

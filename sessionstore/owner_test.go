@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -215,10 +216,13 @@ func TestRevokeOthersSparesThisSession(t *testing.T) {
 		expect(t, "another", site.look(other), "no session")
 	}
 	site.as("", func(ctx context.Context, s *sessionstore.Session) {
-		r, err := s.RevokeOthers(ctx)
-		expect(t, "of an unknown user", r.Count == 0 && err == nil, true)
+		_, err := s.RevokeOthers(ctx)
+		expect(t, "of a visitor", errors.Is(err, sessionstore.ErrNotLoggedIn), true)
+		_, err = site.m.WithTx(nil).RevokeOthers(ctx, s)
+		expect(t, "of a visitor, in a transaction",
+			errors.Is(err, sessionstore.ErrNotLoggedIn), true)
 		site.check(s.Login(ctx, "eve"))
-		r, err = s.RevokeOthers(ctx) // as after a password reset
+		r, err := s.RevokeOthers(ctx) // as after a password reset
 		expect(t, "of a login that is pending", r.Count == 1 && err == nil, true)
 	})
 	expect(t, "the session before it", site.look(eves), "no session")
@@ -273,9 +277,15 @@ func TestUserIDsAreCheckedBeforeTheStore(t *testing.T) {
 			if !errors.As(err, &bad) || bad.Key != "user id" || len(err.Error()) > 200 {
 				t.Errorf("%s of a user id that is %s: %v", call, what, err)
 			}
+			expect(t, call+", "+what+": not logged in",
+				errors.Is(err, sessionstore.ErrNotLoggedIn), id == "")
+			w := httptest.NewRecorder()
+			sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+			expect(t, call+", "+what+": the status", w.Code == http.StatusUnauthorized, id == "")
 		}
 		site.as("", func(ctx context.Context, s *sessionstore.Session) {
-			expect(t, "a login", s.Login(ctx, id) != nil, true)
+			err := s.Login(ctx, id)
+			expect(t, "a login", err != nil && !errors.Is(err, sessionstore.ErrNotLoggedIn), true)
 		})
 	}
 	expect(t, "calls of the store", site.store.asked(), "")

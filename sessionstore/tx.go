@@ -47,7 +47,7 @@ func (m *Manager) WithTx(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
 // Revoke is [Manager.Revoke]. After [ErrNotFound] the transaction is unchanged;
 // any other error may have ended it.
 func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
-	if err := userError(userID); err != nil {
+	if err := ownerError(userID); err != nil {
 		return fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	if h == "" {
@@ -65,7 +65,7 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 // RevokeUser is [Manager.RevokeUser]. It returns how many sessions end with the
 // transaction.
 func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
-	if err := userError(userID); err != nil {
+	if err := ownerError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	return t.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, t.m.ownMarksOf(ctx))

@@ -93,11 +93,12 @@ func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 // none is left. At most a tenth of a page are pending logins, the newest: an
 // attacker with the password begins any number, which must not hide the
 // sessions. A revoke of the user ends all. Errors:
-//   - *[ValueError]: the user id is invalid, such as "".
+//   - *[ValueError]: the user id is invalid. With the empty one, of a visitor,
+//     it is [ErrNotLoggedIn] too, which [ServeError] answers with 401.
 //   - [ErrUnavailable]: Postgres is unavailable. In an emergency no instance
 //     has all sessions of a user.
 func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
-	if err := userError(userID); err != nil {
+	if err := ownerError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
 	}
 	page.Tag, page.All = Tag{}, false // the sessions of this user, and of no other
@@ -135,9 +136,10 @@ func (m *Manager) list(ctx context.Context, userID string, page Page) ([]Info, e
 //     [EventForeignHandle] too.
 //   - [ErrUnavailable]: Postgres is unavailable.
 //   - [ErrOutcomeUnknown]: Postgres did not reply. Calling again is safe.
-//   - *[ValueError]: the user id is invalid, such as "".
+//   - *[ValueError]: the user id is invalid. With the empty one, of a visitor,
+//     it is [ErrNotLoggedIn] too.
 func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocation, error) {
-	if err := userError(userID); err != nil {
+	if err := ownerError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	if h == "" {
@@ -162,7 +164,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 // error, Revocation.Count says how many have ended, and a further call ends the
 // others. [WithProgress] reports progress.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
-	if err := userError(userID); err != nil {
+	if err := ownerError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	return m.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, m.ownMarksOf(ctx))
@@ -201,9 +203,9 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 // RevokeOthers ends all sessions of the user but this one, as after a change of
 // the password. If this session's cookie may be in other hands, call
 // [Session.StepUp] and [Session.Save] before: with the old token a thief could
-// get a new one after the revoke. A pending [Session.Login] counts. Without a
-// user it ends no session. It returns the errors of [Manager.Revoke], and
-// [ErrRequestEnded] after the request.
+// get a new one after the revoke. A pending [Session.Login] counts. It returns
+// the errors of [Manager.Revoke], [ErrNotLoggedIn] without a user, as if the
+// login has ended meanwhile, and [ErrRequestEnded] after the request.
 //
 // A save of another goroutine waits for the revoke, and the revoke for a save.
 // ctx bounds both.
@@ -227,8 +229,11 @@ func (s *Session) spare(ctx context.Context, revoke func(store.Selection)) error
 	s.mu.Lock()
 	over, others := s.phase == phaseClosed, store.Selection{UserID: s.user(), Except: s.rec.ID}
 	s.mu.Unlock()
-	if over {
+	switch {
+	case over:
 		return ErrRequestEnded
+	case others.UserID == "":
+		return ErrNotLoggedIn
 	}
 	revoke(others)
 	return nil
