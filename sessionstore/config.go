@@ -161,14 +161,15 @@ type Config struct {
 	// Logger receives the log. Defaults to [slog.Default].
 	Logger *slog.Logger
 	// Observer is called with each event. Defaults to [LogEvents] of Logger. An
-	// Observer of your own takes its place: without these lines, alerts and
-	// troubleshooting lack what they refer to. To have both:
+	// Observer of your own takes its place. To have both:
 	//
 	//	lines := sessionstore.LogEvents(cfg.Logger)
 	//	cfg.Observer = func(ctx context.Context, e sessionstore.Event) {
 	//		lines(ctx, e)
 	//		audit(ctx, e)
 	//	}
+	//
+	// The pages about alerts and troubleshooting refer to these lines.
 	Observer Observer
 	// Tracer is called when a call of the store begins and ends. Defaults to
 	// none, which costs nothing.
