@@ -94,8 +94,6 @@ func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handle
 // [http.RedirectHandler] to the page of the login, say, with
 // [http.StatusSeeOther]. The browser then asks for that page by GET. A form of
 // a user whose session has ended has no effect, and its fields are not sent on.
-// otherwise calls [ServeWithheld] first, as in the example: a link of another
-// site brings no Strict cookie.
 // A link of another site brings no cookie with SameSite=Strict: otherwise calls
 // [ServeWithheld] first, so that the browser repeats it with the cookie.
 func RequireLogin(otherwise http.Handler) func(http.Handler) http.Handler {
