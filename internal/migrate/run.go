@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/dburl"
 	"github.com/reporadar/pgsession/internal/output"
 	"github.com/reporadar/pgsession/internal/secretfile"
 )
@@ -150,7 +151,7 @@ func execute(
 		if ctx.Err() != nil {
 			_, _ = fmt.Fprintln(stderr, "migrate: interrupted")
 		}
-		_, _ = fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(stderr, dburl.Explain(err))
 		if mismatch := (*db.Mismatch)(nil); o.command == "validate" && errors.As(err, &mismatch) {
 			return differs
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/internal/dburl"
 	"github.com/reporadar/pgsession/internal/variable"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -56,7 +57,9 @@ func (p *patient) addError(check string, err error, remedy string) {
 const runAgain = "look at the error and at the log of the server, and run it again"
 
 // oneLine returns the text of an error in one line.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(dburl.Explain(err)), " ")
+}
 
 // doctor finds what is wrong with an installation, and prints what mends it.
 func doctor(ctx context.Context, c *call) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/dburl"
 	"github.com/reporadar/pgsession/internal/migrate"
 	"github.com/reporadar/pgsession/internal/output"
 )
@@ -175,7 +176,7 @@ func statusOf(ctx context.Context, err error, stderr io.Writer) int {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		_, _ = fmt.Fprintln(stderr, "pgsession: -timeout is over")
 	}
-	_, _ = fmt.Fprintf(stderr, "pgsession: %v\n", err)
+	_, _ = fmt.Fprintf(stderr, "pgsession: %s\n", dburl.Explain(err))
 	return failed
 }
 

@@ -108,6 +108,18 @@ func TestStatsOfACappedEstimate(t *testing.T) {
 	}
 }
 
+// The errors of a connection name the server once.
+func TestAServerThatIsOffIsNamedOnce(t *testing.T) {
+	env := []string{"DATABASE_URL=postgres://me:sesame@127.0.0.1:1/shop"}
+	for _, command := range []string{"stats", "doctor", "export -user ada", "migrate up"} {
+		var out bytes.Buffer
+		Run(t.Context(), strings.Fields(command), env, &out, &out)
+		if n := strings.Count(out.String(), "127.0.0.1:1"); n != 1 {
+			t.Errorf("%s names the server %d times:\n%s", command, n, &out)
+		}
+	}
+}
+
 func TestAges(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{

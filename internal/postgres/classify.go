@@ -314,7 +314,7 @@ func classify(err error, contacted bool) verdict {
 		return v
 	}
 	for i, host := range tried {
-		next := verdict{stage: v.stage, err: host, text: host.Error()}
+		next := verdict{stage: v.stage, err: host, text: hostText(host)}
 		next.class, next.code = classOf(host)
 		if i == 0 || next.outweighs(v, contacted) {
 			v = next
@@ -367,6 +367,16 @@ func hosts(err error) []error {
 		}
 	}
 	return nil
+}
+
+// hostText returns the text of a host's error. pgx puts the address before that
+// of net, which has it again.
+func hostText(host error) string {
+	var network *net.OpError
+	if errors.As(host, &network) && network.Err != nil {
+		return strings.Replace(host.Error(), network.Error(), network.Err.Error(), 1)
+	}
+	return host.Error()
 }
 
 // classOf returns the class of one error, and its SQLSTATE.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -144,7 +145,11 @@ func (p *pool) translate(ctx context.Context, err error) error {
 	case v.class == classTimeout, errors.Is(v.err, context.DeadlineExceeded):
 		f.is = append(f.is, context.DeadlineExceeded)
 	}
-	f.text = fmt.Sprintf("%v: Postgres at %s: %s", store.ErrUnavailable, p.address(), v.describe())
+	at, what := p.address(), v.describe()
+	if _, after, ok := strings.Cut(what, "): "); ok && strings.HasPrefix(what, at+" (") {
+		what = after // pgx names the host again
+	}
+	f.text = fmt.Sprintf("%v: Postgres at %s: %s", store.ErrUnavailable, at, what)
 	return f
 }
 
