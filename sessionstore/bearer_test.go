@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -283,4 +284,33 @@ func TestIssue(t *testing.T) {
 	token, _, err = site.m.Issue(t.Context(), "ada")
 	expect(t, "no store: token", token, "")
 	expect(t, "no store: error", errors.Is(err, sessionstore.ErrUnavailable), true)
+}
+
+// A user who is dismissed while their page makes a token gets none, unless the
+// page itself made the revoke.
+func TestIssueInARequestOfARevokedUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		programs := newSiteOver(t, site.store, bearer)
+		for _, own := range []bool{false, true} {
+			cookie := site.user("eve")
+			time.Sleep(time.Hour)
+			site.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
+				expect(t, "user", s.UserID(), "eve")
+				ctx := t.Context() // of another request
+				if own {
+					ctx = r.Context()
+				}
+				time.Sleep(time.Minute)
+				_, err := site.m.RevokeUser(ctx, "eve")
+				site.check(err)
+				time.Sleep(time.Minute)
+				_, _, err = programs.m.Issue(r.Context(), s.UserID())
+				expect(t, "refused", errors.Is(err, sessionstore.ErrRevoked), !own)
+			})
+			time.Sleep(time.Hour)
+		}
+	})
 }

@@ -1,6 +1,9 @@
 package sessionstore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // contextKey is the key of a request's *requestRef.
 type contextKey struct{}
@@ -14,6 +17,8 @@ type caller interface {
 	client() Client
 	// ownMarks returns the marks of the request's revokes; nil after it.
 	ownMarks() *ownMarks
+	// started returns when the request began; zero after it.
+	started() time.Time
 	// of returns the request of a Manager among this one and those around it,
 	// and this one if it has none.
 	of(c *core) caller

@@ -16,15 +16,18 @@ import (
 //
 // [Manager.Revoke] ends the session by the handle of the Info, which counts
 // until a rotation. To end it later, give it a tag with [WithTags]:
-// [Manager.RevokeTag] ends it after a rotation too. [WithLifetime] bounds it. A
-// revoke of the user or tag that the same request has made, by ctx, does not
-// refuse it. Outside of a request one of a few milliseconds before does, with
-// [ErrRevoked]: call Issue again.
+// [Manager.RevokeTag] ends it after a rotation too. [WithLifetime] bounds it.
+//
+// With the context of a request a revoke of the user or tag since the request
+// began refuses it, with [ErrRevoked], unless that request made the revoke. The
+// request may be one of the user that the revoke was about. Outside of a
+// request a revoke of a few milliseconds before refuses it: call Issue again.
+//
 // The errors are those of Login and of [Session.Save].
 func (m *Manager) Issue(
 	ctx context.Context, userID string, options ...LoginOption,
 ) (token string, info Info, err error) {
-	s := &Session{core: &m.core, started: time.Now(), own: m.ownMarksOf(ctx)}
+	s := &Session{core: &m.core, started: m.startOf(ctx), own: m.ownMarksOf(ctx)}
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -39,4 +42,15 @@ func (m *Manager) Issue(
 	info, _ = s.Info()
 	t := cookie.Ticket{Token: s.token, MinVersion: uint64(s.minVersion)}
 	return m.signed(t, s.rec.Emergency), info, nil
+}
+
+// startOf returns when the request began that a context belongs to; now without
+// one.
+func (c *core) startOf(ctx context.Context) time.Time {
+	if caller, ok := c.callerOf(ctx); ok {
+		if began := caller.started(); !began.IsZero() {
+			return began
+		}
+	}
+	return time.Now()
 }

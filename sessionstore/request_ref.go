@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // requestRef is the value in a request's context. A context may outlive its
@@ -90,4 +91,14 @@ func (r *requestRef) ownMarks() *ownMarks {
 		return x.own
 	}
 	return nil
+}
+
+// started returns when the outermost Handler began.
+func (r *requestRef) started() (began time.Time) {
+	for ; r != nil; r = r.outer {
+		if x := r.state.Load(); x != nil {
+			began = x.session.started
+		}
+	}
+	return began
 }
