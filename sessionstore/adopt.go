@@ -162,6 +162,12 @@ func (x *requestState) create(
 		draft.Began = store.BeganAt(time.Time{}) // unknown: each mark refuses it
 		if old.LoginAge < legacy.UnknownAge {
 			draft.Began = store.BeganHere(time.Now().Add(-old.LoginAge))
+			// The absolute timeout is that of the login, which the move does
+			// not prolong.
+			draft.Lifetime = c.expiry.Absolute - draft.LoginAge
+			if draft.Lifetime <= 0 {
+				return rec, false, store.ErrExpired
+			}
 		}
 	}
 	note := store.Note{As: store.AsAdoption, Client: draft.Client}

@@ -230,10 +230,52 @@ func TestAdoptedLoginAge(t *testing.T) {
 		if (age - 30*time.Minute).Abs() > time.Minute {
 			t.Errorf("the login is %s old", age)
 		}
-		if left := info.AbsoluteExpiresAt.Sub(info.ReadAt); left < 29*24*time.Hour {
-			t.Errorf("the session has %s left, want as long as a new one", left)
+		left := info.AbsoluteExpiresAt.Sub(info.AuthenticatedAt)
+		if (left - 30*24*time.Hour).Abs() > time.Second {
+			t.Errorf("the session ends %s after its login, want the absolute timeout", left)
 		}
 	})
+}
+
+// The absolute timeout has passed since the login.
+func TestAdoptedAfterAbsoluteTimeout(t *testing.T) {
+	old := ofUsers(adaSID)
+	ada := old.sessions[adaSID]
+	ada.LoginAge = 365 * 24 * time.Hour
+	old.sessions[adaSID] = ada
+	site := newSite(t, old.taking)
+	b := legacyBrowser(site, adaSID)
+	b.use(func(s *sessionstore.Session) {
+		expect(t, "user", s.UserID(), "")
+		expect(t, "why", s.Ended(), sessionstore.EndingExpired)
+	})
+	expect(t, "events", site.seen(), "session not found")
+	expect(t, "rows", site.store.rows(), 0)
+	expect(t, "sessions there", old.left(), "")
+}
+
+// A cookie was stolen from the other library, before the break-in was stopped.
+// Its session was moved since.
+func TestRevokeBeforeEndsAdopted(t *testing.T) {
+	for what, age := range map[string]time.Duration{
+		"an older login": 48 * time.Hour, "an unknown one": legacy.UnknownAge,
+	} {
+		old := ofUsers(adaSID, bobSID)
+		ada, bob := old.sessions[adaSID], old.sessions[bobSID]
+		ada.LoginAge, bob.LoginAge = age, time.Minute
+		old.sessions[adaSID], old.sessions[bobSID] = ada, bob
+		site := newSite(t, old.taking)
+		of := map[string]*browser{
+			"ada": legacyBrowser(site, adaSID), "bob": legacyBrowser(site, bobSID),
+		}
+		for user, b := range of {
+			expect(t, what+": moved", b.who(), user)
+		}
+		_, err := site.m.RevokeBefore(t.Context(), time.Now().Add(-time.Hour))
+		site.check(err)
+		expect(t, what+": the older login", of["ada"].who(), "")
+		expect(t, what+": the newer login", of["bob"].who(), "bob")
+	}
 }
 
 func TestAdoptedVisitor(t *testing.T) {

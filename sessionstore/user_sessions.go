@@ -178,7 +178,9 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 }
 
 // RevokeBefore ends the sessions of all users and visitors that were created
-// before a time, by Postgres's clock; a login creates one too. It works in
+// before a time, by Postgres's clock, or whose users logged in before it. A
+// login creates a session; a session of another library is younger than its
+// login, which is 1970's if that library does not say. RevokeBefore works in
 // batches as [Manager.RevokeUser] does. Like [Manager.RevokeAll] it refuses the
 // logins that are under way, and the later take-over of a session of another
 // library or of an emergency, of whatever age. A zero time is a *[ValueError].

@@ -247,7 +247,8 @@ CREATE FUNCTION pgsession_support.all_find(bytea, timestamptz, integer) RETURNS 
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.id FROM pgsession.sessions AS s
-WHERE s.id > $1::bytea AND s.created_at <= $2::timestamptz
+WHERE s.id > $1::bytea
+    AND least(s.created_at, s.authenticated_at) <= $2::timestamptz
 ORDER BY s.id
 LIMIT $3::integer
 $$;
@@ -278,7 +279,7 @@ WITH bound AS MATERIALIZED (
     SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.created_at <= $2::timestamptz
+    WHERE least(s.created_at, s.authenticated_at) <= $2::timestamptz
     LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s

@@ -30,17 +30,17 @@ WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
 RETURNING s.id;
 
 -- DistributedRevokeAll revokes the sessions of all users that began no later
--- than until. seen is how many there were when the statement began.
+-- than until, as AllFind finds them. seen is how many there were when the statement began.
 -- name: DistributedRevokeAll :one
 WITH gone AS (
     DELETE FROM pgsession.sessions AS s
-    WHERE s.created_at <= sqlc.arg(until)::timestamptz
+    WHERE least(s.created_at, s.authenticated_at) <= sqlc.arg(until)::timestamptz
     RETURNING 1
 )
 SELECT
     (
         SELECT pg_catalog.count(*) FROM pgsession.sessions AS o
-        WHERE o.created_at <= sqlc.arg(until)::timestamptz
+        WHERE least(o.created_at, o.authenticated_at) <= sqlc.arg(until)::timestamptz
     )::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 

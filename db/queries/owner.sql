@@ -266,10 +266,12 @@ WITH locked AS (
 SELECT gone.id FROM gone;
 
 -- AllFind finds the next sessions of all users to revoke, in the order of their
--- ids.
+-- ids. The login of a session of another library is older than its row here, and
+-- counts. least ignores a null.
 -- name: AllFind :many
 SELECT s.id FROM pgsession.sessions AS s
-WHERE s.id > @after::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
+WHERE s.id > @after::bytea
+    AND least(s.created_at, s.authenticated_at) <= sqlc.arg(until)::timestamptz
 ORDER BY s.id
 LIMIT sqlc.arg(max)::integer;
 
@@ -290,7 +292,7 @@ WITH bound AS MATERIALIZED (
     SELECT pg_catalog.set_config('lock_timeout'::text, @lock_timeout::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.created_at <= sqlc.arg(until)::timestamptz
+    WHERE least(s.created_at, s.authenticated_at) <= sqlc.arg(until)::timestamptz
     LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s

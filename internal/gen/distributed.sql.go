@@ -119,13 +119,13 @@ func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *Distribut
 const distributedRevokeAll = `-- name: DistributedRevokeAll :one
 WITH gone AS (
     DELETE FROM pgsession.sessions AS s
-    WHERE s.created_at <= $1::timestamptz
+    WHERE least(s.created_at, s.authenticated_at) <= $1::timestamptz
     RETURNING 1
 )
 SELECT
     (
         SELECT pg_catalog.count(*) FROM pgsession.sessions AS o
-        WHERE o.created_at <= $1::timestamptz
+        WHERE least(o.created_at, o.authenticated_at) <= $1::timestamptz
     )::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked
 `
@@ -136,7 +136,7 @@ type DistributedRevokeAllRow struct {
 }
 
 // DistributedRevokeAll revokes the sessions of all users that began no later
-// than until. seen is how many there were when the statement began.
+// than until, as AllFind finds them. seen is how many there were when the statement began.
 func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX, until time.Time) (*DistributedRevokeAllRow, error) {
 	row := db.QueryRow(ctx, distributedRevokeAll, until)
 	var i DistributedRevokeAllRow

@@ -13,7 +13,8 @@ import (
 
 const allFind = `-- name: AllFind :many
 SELECT s.id FROM pgsession.sessions AS s
-WHERE s.id > $1::bytea AND s.created_at <= $2::timestamptz
+WHERE s.id > $1::bytea
+    AND least(s.created_at, s.authenticated_at) <= $2::timestamptz
 ORDER BY s.id
 LIMIT $3::integer
 `
@@ -25,7 +26,8 @@ type AllFindParams struct {
 }
 
 // AllFind finds the next sessions of all users to revoke, in the order of their
-// ids.
+// ids. The login of a session of another library is older than its row here, and
+// counts. least ignores a null.
 func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, allFind, arg.After, arg.Until, arg.Max)
 	if err != nil {
@@ -142,7 +144,7 @@ WITH bound AS MATERIALIZED (
     SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.created_at <= $2::timestamptz
+    WHERE least(s.created_at, s.authenticated_at) <= $2::timestamptz
     LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s

@@ -74,7 +74,7 @@ func (m *Store) Revoke(
 	r := store.Revocation{Committed: true, CacheAcked: true}
 	if s.All && !s.Before.IsZero() {
 		for id, rec := range m.sessions {
-			if rec.CreatedAt.Before(s.Before) {
+			if began(&rec).Before(s.Before) {
 				m.drop(id)
 				r.Count++
 			}
@@ -119,6 +119,15 @@ func (m *Store) Revoke(
 	}
 	r.Count = len(ids)
 	return ids, r, nil
+}
+
+// began returns when a session began, or its login if that is older: that of
+// another library.
+func began(rec *store.Record) time.Time {
+	if !rec.AuthenticatedAt.IsZero() && rec.AuthenticatedAt.Before(rec.CreatedAt) {
+		return rec.AuthenticatedAt
+	}
+	return rec.CreatedAt
 }
 
 // of returns the live sessions of a user, those with a pending login of this

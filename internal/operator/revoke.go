@@ -154,7 +154,7 @@ func (c *call) confirmed(ctx context.Context, i *installation, at time.Time) err
 			i.place(), about, stats.Active)}
 	}
 	const older = `SELECT pg_catalog.count(*) FROM pgsession.sessions AS s
-		WHERE s.created_at OPERATOR(pg_catalog.<) $1::timestamptz
+		WHERE least(s.created_at, s.authenticated_at) OPERATOR(pg_catalog.<) $1::timestamptz
 			AND s.expires_at OPERATOR(pg_catalog.>) pg_catalog.now()`
 	var n int
 	if _, err := i.row(ctx, older, []any{at}, []any{&n}); err != nil {

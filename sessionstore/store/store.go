@@ -270,7 +270,8 @@ type Selection struct {
 	// All is every session of all users.
 	All bool
 	// Before, with All, ends only the sessions that were created before this
-	// time, by the store's clock; a login creates one too. The mark is that of
+	// time, by the store's clock, or whose login is older: a login creates one,
+	// but for that of another library. The mark is that of
 	// all users, at the time of the revoke. Zero is for all sessions.
 	Before time.Time
 	// Tag selects the sessions with this tag, of all users. It is used with

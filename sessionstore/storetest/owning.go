@@ -156,6 +156,12 @@ var owning = []testCase{
 		why:  "an operator ends what is older than a fault, and spares the rest",
 		run: func(h *harness) {
 			older, visitors, newer := h.create("ada"), h.create(""), h.create("ada")
+			adopted, err := h.store.Create(h.ctx, store.Draft{
+				ID: h.newID(), UserID: "bob", LoginAge: time.Hour,
+			})
+			if err != nil {
+				h.Fatal(err)
+			}
 			h.age(older.ID, time.Hour)
 			h.age(visitors.ID, time.Hour)
 			before := func(at time.Time, ended ...store.ID) {
@@ -172,7 +178,7 @@ var owning = []testCase{
 					}
 				}
 			}
-			before(newer.CreatedAt, older.ID, visitors.ID)
+			before(newer.CreatedAt, older.ID, visitors.ID, adopted.ID)
 			h.load(newer.ID)
 			before(newer.CreatedAt.Add(time.Microsecond), newer.ID)
 		},
