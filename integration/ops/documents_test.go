@@ -101,12 +101,7 @@ func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 	if len(files) < 20 {
 		t.Fatalf("only %d documents", len(files))
 	}
-	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "-C", "../..", "build", "-o", bin,
-		"./cmd/migrate", "./cmd/pgsession")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := programs(t)
 	for _, file := range files {
 		switch filepath.Base(file) {
 		case "outages.md":
@@ -149,6 +144,46 @@ var installation = block{
 	language: "sh", role: "superuser", closed: true,
 	text: "migrate up\n" +
 		"migrate ops roles | psql \"$DATABASE_URL\" -X -v ON_ERROR_STOP=1\n",
+}
+
+// TestSlowBackupAsTheRoleThatDeploys follows backup.md as the role that
+// deploying.md makes: the schema and the roles are its own.
+//
+// Slow: it has a server of its own.
+func TestSlowBackupAsTheRoleThatDeploys(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations", "backup.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(t, programs(t))
+	pgtest.Exec(t, r.admin, "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD '"+r.secret+"'")
+	pgtest.Exec(t, r.admin, "GRANT CREATE ON DATABASE "+
+		pgtest.One[string](t, r.admin, "SELECT quote_ident(current_database())")+" TO deployer")
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal("the server's URL is not valid")
+	}
+	u.User = url.UserPassword("deployer", r.secret)
+	r.url = u.String()
+	for _, b := range blocks(string(text)) {
+		if !t.Run(b.language+" in line "+strconv.Itoa(b.line),
+			func(t *testing.T) { r.run(t, b) }) {
+			t.Fatal("what follows is not tried")
+		}
+	}
+}
+
+// programs builds migrate and pgsession, and returns their folder.
+func programs(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "-C", "../..", "build", "-o", bin,
+		"./cmd/migrate", "./cmd/pgsession")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
 }
 
 // had is what the readers of a page have in their databases.
