@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -63,6 +64,7 @@ func hangs(t *testing.T, size int32) {
 	}
 	pgtest.Exec(t, c.admin, pgtest.Locks)
 	slow, fast := c.byNode(24)
+	idle, fast := fast[:4], fast[4:]
 	for _, id := range slow {
 		pgtest.Exec(t, c.admin,
 			"UPDATE pgsession.sessions SET user_id = 'ada' WHERE id = $1", id[:])
@@ -111,6 +113,13 @@ func hangs(t *testing.T, size int32) {
 			return err
 		})
 	}
+	call("touch of sessions on both nodes", func() error {
+		var all []store.Touch
+		for _, id := range slices.Concat(slow, idle) {
+			all = append(all, store.Touch{ID: id})
+		}
+		return c.store.Touch(t.Context(), all)
+	})
 	testkit.Eventually(t, "the calls hang", func() bool {
 		return pgtest.One[int](t, c.admin, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= int(size)*3/4
@@ -138,6 +147,10 @@ func hangs(t *testing.T, size int32) {
 		})
 	}
 	served.Wait()
+	testkit.Eventually(t, "the sessions of the other node are touched", func() bool {
+		return pgtest.One[int](t, c.admin, `SELECT count(*) FROM pgsession.sessions
+			WHERE id = ANY ($1::bytea[]) AND last_seen_at > created_at`, raw(idle)) == len(idle)
+	})
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +171,14 @@ func (c *crew) byNode(n int) (first, second []store.ID) {
 		}
 	}
 	return first, second
+}
+
+func raw(ids []store.ID) [][]byte {
+	var all [][]byte
+	for _, id := range ids {
+		all = append(all, id[:])
+	}
+	return all
 }
 
 func ofNode(n int) store.ID {

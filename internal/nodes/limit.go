@@ -146,7 +146,8 @@ func (l *Limit) fits(p Place) bool {
 		return l.room(p.node) && l.running[p.node].both < l.two &&
 			l.room(p.other) && l.running[p.other].both < l.two
 	}
-	return l.everys < l.all
+	r := l.ranges.Load()
+	return l.everys < l.all || r == nil || len(*r) == 0
 }
 
 // room reports whether one more statement may ask a node.

@@ -183,6 +183,12 @@ func TestNothingIsLimitedWithoutSeveralNodes(t *testing.T) {
 			if err := l.Enter(t.Context(), p); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+			if name == "ranges with gaps" {
+				continue // of two nodes, which a statement for all of them asks
+			}
+			if err := l.Enter(t.Context(), nodes.Everywhere); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
 		}
 	}
 }
