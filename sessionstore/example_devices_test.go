@@ -29,7 +29,7 @@ func ExampleManager_List() {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 		}
 	})
-	users := sessionstore.RequireLogin(http.HandlerFunc(toLogin))
+	users := sessionstore.RequireLogin(http.RedirectHandler("/login", http.StatusSeeOther))
 	mux.Handle("GET /devices", users(sessionstore.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
 			devices, err := sessions.List(r.Context(), s.UserID(), sessionstore.Page{})

@@ -10,14 +10,6 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// toLogin answers visitors. A link of another site brings no cookie, so the
-// browser repeats it first.
-func toLogin(w http.ResponseWriter, r *http.Request) {
-	if !sessionstore.ServeWithheld(w, r) {
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
-	}
-}
-
 // RequireLogin guards pages that are for users only. It redirects all others to
 // the login, whether they ask for a page or send a form.
 func ExampleRequireLogin() {
@@ -28,7 +20,8 @@ func ExampleRequireLogin() {
 	}
 	defer sessions.Close()
 
-	users := sessionstore.RequireLogin(http.HandlerFunc(toLogin))
+	toLogin := http.RedirectHandler("/login", http.StatusSeeOther)
+	users := sessionstore.RequireLogin(toLogin)
 	mux := http.NewServeMux()
 	mux.Handle("GET /account", users(sessionstore.HandlerFunc(
 		func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) error {

@@ -50,7 +50,8 @@ func (s *Session) Fresh(within time.Duration) bool { return s.Authenticated(0, w
 // others to otherwise: a page, say, that asks for a second factor and calls
 // [Session.StepUp]. If otherwise is nil they get 401. It goes inside
 // [Manager.Handler], and asks the session of the innermost one. If that can't
-// be loaded, [Config.ErrorHandler] answers.
+// be loaded, [Config.ErrorHandler] answers. A link of another site that brings
+// no cookie is repeated first, as by [ServeWithheld].
 //
 // With [Config.Bearer] a program gets 401 in place of otherwise. The header
 // WWW-Authenticate says what it owes, as RFC 9470 has it: acr_values is the
@@ -73,6 +74,7 @@ func RequireAuth(
 				next.ServeHTTP(w, r)
 			case s.core.cfg.Bearer:
 				challenge(w, r, s, level, within)
+			case ServeWithheld(w, r):
 			default:
 				otherwise.ServeHTTP(w, r)
 			}
@@ -94,8 +96,6 @@ func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handle
 // [http.RedirectHandler] to the page of the login, say, with
 // [http.StatusSeeOther]. The browser then asks for that page by GET. A form of
 // a user whose session has ended has no effect, and its fields are not sent on.
-// A link of another site brings no cookie with SameSite=Strict: otherwise calls
-// [ServeWithheld] first, so that the browser repeats it with the cookie.
 func RequireLogin(otherwise http.Handler) func(http.Handler) http.Handler {
 	return RequireAuth(0, SinceLogin, otherwise)
 }

@@ -28,9 +28,9 @@ func (s *Session) Withheld() bool {
 // comes from this site, so the browser sends the cookie. ServeWithheld does not
 // answer other requests, such as forms and those of scripts.
 //
-// Call it first in pages that need the user, and in the callback of a sign-in
-// that returns by GET. Of nested Handlers it asks the session of the innermost
-// one.
+// Call it first in pages that show the user, and in the callback of a sign-in
+// that returns by GET. [RequireAuth] and [RequireLogin] do so themselves. Of
+// nested Handlers it asks the session of the innermost one.
 func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") != "cross-site" ||
 		!topLevel(r) || fromThisHost(r) {

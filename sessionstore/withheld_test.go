@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -254,6 +255,41 @@ func TestMarker(t *testing.T) {
 }
 
 // The page that fetches the cookie loads its own address, once.
+// A user who follows a link of another site to a guarded page is not sent to
+// the login.
+func TestGuardsRepeatALinkFromAnotherSite(t *testing.T) {
+	otherwise := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "the login")
+	})
+	for name, guard := range map[string]func(http.Handler) http.Handler{
+		"RequireLogin":   sessionstore.RequireLogin(otherwise),
+		"RequireFresh":   sessionstore.RequireFresh(time.Hour, otherwise),
+		"RequireAuth":    sessionstore.RequireAuth(1, time.Hour, otherwise),
+		"without a page": sessionstore.RequireLogin(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := newSite(t, withMarker)
+			guarded := guard(http.NotFoundHandler()).ServeHTTP
+			for _, of := range []struct {
+				method, marker string
+				repeated       bool
+			}{
+				{http.MethodGet, markerName + "=1", true},
+				{http.MethodPost, markerName + "=1", false},
+				{http.MethodGet, "", false},
+			} {
+				a := site.ask(of.method, link, of.marker, func(
+					w http.ResponseWriter, r *http.Request, _ *sessionstore.Session,
+				) {
+					guarded(w, r)
+				})
+				expect(t, of.method+" with the cookies "+of.marker,
+					strings.Contains(a.body, "location.replace"), of.repeated)
+			}
+		})
+	}
+}
+
 func TestServeWithheld(t *testing.T) {
 	from := func(h http.Header, referer string) http.Header {
 		h = h.Clone()
@@ -322,18 +358,4 @@ func TestServeWithheld(t *testing.T) {
 		sessionstore.ServeWithheld(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)),
 		false,
 	)
-}
-
-// The guard of ExampleRequireLogin sends no user with a marker to the login.
-func TestALinkToAGuardedPageIsRepeated(t *testing.T) {
-	site := newSite(t, withMarker)
-	for marker, want := range map[string]int{
-		markerName + "=1": http.StatusOK, "": http.StatusSeeOther,
-	} {
-		a := site.ask(http.MethodGet, link, marker,
-			func(w http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {
-				toLogin(w, r)
-			})
-		expect(t, "with the cookies "+marker, a.status, want)
-	}
 }
