@@ -107,7 +107,7 @@ BEGIN
         UNION ALL
         SELECT pg_catalog.concat('domain ', a.atttypid::regtype, ' of column ', c.oid::regclass, '.', a.attname)
         FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND t.typtype = 'd' AND NOT a.attisdropped
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND t.typtype = 'd'
         UNION ALL
         -- ANALYZE runs the expressions of statistics as the owner of the table.
         SELECT pg_catalog.concat('statistics ', s.stxnamespace::regnamespace, '.', s.stxname)

@@ -173,6 +173,17 @@ func TestValidateNames(t *testing.T) {
 			 ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK (public.look(key))`,
 			[]string{"constraint odd uses function public.look(bytea), must use a built-in one"},
 		},
+		"an argument that runs a text": {
+			`CREATE FUNCTION pgsession.odd(n text DEFAULT query_to_xml('SELECT 1', false, false, '')::text)
+				RETURNS text LANGUAGE sql AS 'SELECT n'`,
+			[]string{"function odd(n text) calls function query_to_xml, which no migration does" +
+				" (it may run any statement: make the object anew)"},
+		},
+		"nothing where a column of a domain is dropped": {
+			`CREATE DOMAIN public.odd AS integer DEFAULT 1; ALTER TABLE pgsession.marks ADD COLUMN odd public.odd;
+			 ALTER TABLE pgsession.marks DROP COLUMN odd`,
+			nil,
+		},
 		"an additional column of a domain": {
 			`CREATE DOMAIN public.odd AS integer DEFAULT 1; ALTER TABLE pgsession.marks ADD COLUMN odd public.odd`,
 			[]string{"column marks.odd is of the domain odd, which no migration does" +

@@ -135,7 +135,7 @@ const unknownCalls = `
 	JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 	JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-	WHERE n.nspname = $1::text AND t.typtype = 'd' AND NOT a.attisdropped
+	WHERE n.nspname = $1::text AND t.typtype = 'd'
 	ORDER BY 1, 2, 3`
 
 // HarmlessCalls is a pattern of the functions that migrations call, and others
