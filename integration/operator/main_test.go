@@ -83,7 +83,14 @@ type site struct {
 func newSite(t *testing.T, configure ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	url := pgtest.Database(t)
-	roles := pgtest.NewRoles(t, url)
+	return siteOn(t, url, pgtest.NewRoles(t, url), configure...)
+}
+
+// siteOn is newSite on a database that has the roles.
+func siteOn(
+	t *testing.T, url string, roles *pgtest.Roles, configure ...func(*sessionstore.Config),
+) *site {
+	t.Helper()
 	s := &site{roles: roles, url: url}
 	s.env = environment{"DATABASE_URL": roles.URL(t, roles.App)}
 	s.Manager = s.instance(t, configure...)

@@ -325,7 +325,14 @@ func (p *patient) role(ctx context.Context) {
 	case err == nil:
 		p.add(check, fine, "the role has those that the application needs", "")
 	case errors.As(err, &unfit):
-		for _, problem := range unfit.Problems {
+		problems := unfit.Problems
+		if unfit.Standby {
+			p.onStandby(ctx, problems[0])
+			if problems = problems[1:]; len(problems) == 0 {
+				p.add(check, fine, "the role has those that the application needs", "")
+			}
+		}
+		for _, problem := range problems {
 			detail, remedy, _ := strings.Cut(problem, ": ")
 			remedy = strings.Replace(remedy, schema.RunRoles,
 				p.piped("ops roles")+" as a superuser, or as the role that deploys", 1)
@@ -333,6 +340,21 @@ func (p *patient) role(ctx context.Context) {
 		}
 	default:
 		p.addError(check, err, "")
+	}
+}
+
+// onStandby reports that the server is a standby. No application works there,
+// but an operator may look.
+func (p *patient) onStandby(ctx context.Context, problem string) {
+	const check = "standby"
+	detail, remedy, _ := strings.Cut(problem, ": ")
+	s, err := standbyOf(ctx, p.pool)
+	switch {
+	case err != nil:
+		p.addError(check, err, "")
+	case s != nil: // it may have been promoted meanwhile
+		p.add(check, note, detail+": "+s.String()+"; it does not count dead and changed rows",
+			"look at the primary too; for an application "+remedy)
 	}
 }
 

@@ -63,7 +63,7 @@ func export(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	defer i.pool.Close()
+	defer i.close()
 	tx, err := i.pool.BeginTx(ctx, pgx.TxOptions{
 		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly, // one moment for all parts
 	})
@@ -90,6 +90,10 @@ func (i *installation) writeExport(
 	id, _ := json.Marshal(userID)
 	_, err := fmt.Fprintf(out, "{\"user_id\":%s,\"exported_at\":%q",
 		id, at.UTC().Format(time.RFC3339))
+	if err == nil && i.standby != nil {
+		lag, _ := json.Marshal(i.standby)
+		_, err = fmt.Fprintf(out, ",\n\"standby\":%s", lag)
+	}
 	if err != nil {
 		return err
 	}

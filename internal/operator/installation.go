@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/dburl"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -112,6 +113,8 @@ type installation struct {
 
 	pool *pgxpool.Pool
 	cfg  sessionstore.Config
+	// standby is nil on a primary, and for a command that writes.
+	standby *standby
 }
 
 // open opens the installation of the environment.
@@ -122,11 +125,26 @@ func (c *call) open(ctx context.Context) (*installation, error) {
 	})
 }
 
-// openToRead is open without a Manager, which needs to write: a standby and a
-// read-only database will do.
+// openToRead is open for a command that only reads: a standby and a read-only
+// database will do. Its Manager has no cache.
 func (c *call) openToRead(ctx context.Context) (*installation, error) {
 	return c.connect(ctx, func(i *installation) error {
-		return schema.Check(ctx, i.pool, i.schemaName())
+		pg, err := postgres.NewIn(i.pool, i.schemaName(), i.cfg.Expiry(), storeTimeout,
+			postgres.WithLogger(i.cfg.Logger))
+		if err != nil {
+			return err
+		}
+		if err := pg.CheckReader(ctx); err != nil {
+			return err
+		}
+		if i.standby, err = standbyOf(ctx, i.pool); err != nil {
+			return err
+		}
+		if i.standby != nil && !c.json {
+			_, _ = fmt.Fprintf(c.progress, "the server is a standby: %s\n", i.standby)
+		}
+		i.Manager, err = sessionstore.NewWithStore(pg, i.cfg)
+		return err
 	})
 }
 

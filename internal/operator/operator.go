@@ -69,6 +69,7 @@ Flags of all commands but ops and migrate:
 The environment is that of the application: USE_REDIS_SESSIONS, REDIS_URL, SESSION_ENCRYPTION_KEY and APP_ENV lead to
 its cache, and SESSION_RECORD_EVENTS writes what is done to its table of events.
 SESSION_SECRET is not needed.
+sessions, stats, doctor and export only read: a standby will do, and they say that it may lag.
 
 Exit status: 0 done, 1 failed, 2 usage error, 3 a check has found something.
 `

@@ -69,7 +69,7 @@ type sessionJSON struct {
 
 // sessions lists the live sessions of a user, of all, or the one of a handle.
 func sessions(ctx context.Context, c *call) error {
-	i, err := c.open(ctx)
+	i, err := c.openToRead(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func sessions(ctx context.Context, c *call) error {
 		return err
 	}
 	if c.json {
-		return c.printSessionsJSON(infos, pending, more)
+		return c.printSessionsJSON(i, infos, pending, more)
 	}
 	return c.printSessions(infos, pending, more)
 }
@@ -168,18 +168,19 @@ func (i *installation) newest(
 }
 
 func (c *call) printSessionsJSON(
-	infos []sessionstore.Info, pending map[sessionstore.Handle]string, more bool,
+	i *installation, infos []sessionstore.Info, pending map[sessionstore.Handle]string, more bool,
 ) error {
 	list := make([]sessionJSON, len(infos))
-	for i, info := range infos {
-		list[i] = sessionJSON{
+	for n, info := range infos {
+		list[n] = sessionJSON{
 			info, info.Device().String(), info.AuthenticatedAt, pending[info.Handle],
 		}
 	}
 	return json.NewEncoder(c.out).Encode(struct {
 		Sessions []sessionJSON `json:"sessions"`
 		More     bool          `json:"more"`
-	}{list, more})
+		Standby  *standby      `json:"standby,omitempty"`
+	}{list, more, i.standby})
 }
 
 func (c *call) printSessions(

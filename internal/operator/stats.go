@@ -13,7 +13,7 @@ import (
 
 // stats counts the sessions.
 func stats(ctx context.Context, c *call) error {
-	i, err := c.open(ctx)
+	i, err := c.openToRead(ctx)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,11 @@ func stats(ctx context.Context, c *call) error {
 		return err
 	}
 	if c.json {
-		return json.NewEncoder(c.out).Encode(s)
+		return json.NewEncoder(c.out).Encode(struct {
+			sessionstore.Stats
+
+			Standby *standby `json:"standby,omitempty"`
+		}{s, i.standby})
 	}
 	return printStats(c.out, s)
 }

@@ -127,7 +127,15 @@ func (s *Store) Name() string { return "postgres" }
 // version needs, and lets the role of the pool work with it: the rights, a
 // server that takes writes, no row-level security, encoding UTF8. The error
 // says what is wrong and what to do.
-func (s *Store) Check(ctx context.Context) error {
+func (s *Store) Check(ctx context.Context) error { return s.check(ctx, schema.CheckRole) }
+
+// CheckReader is Check for a caller that only reads: a standby and a read-only
+// database will do, and the role needs no right to write.
+func (s *Store) CheckReader(ctx context.Context) error { return s.check(ctx, schema.CheckReader) }
+
+func (s *Store) check(
+	ctx context.Context, role func(context.Context, gen.DBTX, string) error,
+) error {
 	run := func(ctx context.Context, db querier) error {
 		if err := gen.New().CatalogWithoutJIT(ctx, db); err != nil {
 			return err
@@ -135,7 +143,7 @@ func (s *Store) Check(ctx context.Context) error {
 		if err := schema.Check(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
-		if err := schema.CheckRole(ctx, db, s.pool.schema); err != nil {
+		if err := role(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
 		distributed, err := s.detector.detect(ctx, db)

@@ -16,6 +16,8 @@ type Unfit struct {
 	Problems []string
 	// ReadOnly is set if no transaction can write, as on a standby.
 	ReadOnly bool
+	// Standby is set on a standby, and the first problem says so.
+	Standby bool
 }
 
 // Error names every problem.
@@ -30,7 +32,7 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 	if err != nil {
 		return err
 	}
-	u := &Unfit{ReadOnly: row.Standby || row.ReadOnly}
+	u := &Unfit{ReadOnly: row.Standby || row.ReadOnly, Standby: row.Standby}
 	role := pgx.Identifier{row.Role}.Sanitize()
 	switch {
 	case row.Standby:
@@ -39,11 +41,7 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 		u.check("transactions are read-only: remove default_transaction_read_only" +
 			" from role " + role + ", the database, the server and DATABASE_URL")
 	}
-	for _, table := range row.RowSecurity {
-		u.check(fmt.Sprintf("row-level security can hide rows of %s.%s from role %s:"+
-			" ALTER TABLE %[1]s.%[2]s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %[3]s BYPASSRLS",
-			schemaName, table, role))
-	}
+	u.checkRowSecurity(schemaName, row)
 	if missing := MissingRights(ctx, db, schemaName); missing != "" {
 		u.check("role " + role + " lacks rights: " + RunRoles + ", or " + missing)
 	}
@@ -51,6 +49,29 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 		return u
 	}
 	return nil
+}
+
+// CheckReader is CheckRole for a connection that only reads: a standby and a
+// read-only database will do, and it needs no right to write.
+func CheckReader(ctx context.Context, db gen.DBTX, schemaName string) error {
+	row, err := gen.New().CatalogRole(ctx, db, schemaName)
+	if err != nil {
+		return err
+	}
+	u := &Unfit{}
+	u.checkRowSecurity(schemaName, row)
+	if len(u.Problems) > 0 {
+		return u
+	}
+	return nil
+}
+
+func (u *Unfit) checkRowSecurity(schemaName string, row *gen.CatalogRoleRow) {
+	for _, table := range row.RowSecurity {
+		u.check(fmt.Sprintf("row-level security can hide rows of %s.%s from role %s:"+
+			" ALTER TABLE %[1]s.%[2]s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %[3]s BYPASSRLS",
+			schemaName, table, pgx.Identifier{row.Role}.Sanitize()))
+	}
 }
 
 // CheckEncoding returns an *Unfit if the database has another encoding than
