@@ -310,6 +310,33 @@ func TestLogoutWithTooManyCookiesInAnEmergency(t *testing.T) {
 	})
 }
 
+// A stranger has collected cookies whose sessions have ended. In an emergency
+// none of them is known to have, and each would be a revoke in the journal. A
+// user's session in memory ends beside them.
+func TestLogoutOfUnknownCookiesInAnEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		site := newSiteOver(t, newSpy(o))
+		var cookies []string
+		for range 30 {
+			ended := site.newcomer()
+			site.revoke(ended)
+			cookies = append(cookies, ended)
+		}
+		alive := site.user("bob")
+		o.BeginOutage()
+		resp, _ := visit(site.serve(logOut), append(cookies, alive, site.user("ann"))...)
+		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
+		expect(t, "cookies set", len(resp.Cookies()), 0)
+		expect(t, "the emergency", o.Metrics(), store.EmergencyStats{Since: o.Metrics().Since})
+		o.EndOutage()
+		resp, _ = visit(site.serve(logOut), append(cookies, alive)...)
+		expect(t, "status afterwards", resp.StatusCode, http.StatusOK)
+		expect(t, "the session afterwards", site.look(alive), "no session")
+	})
+}
+
 // A logout on another instance ends the streams of the instance with the
 // session, once Postgres is available. Without the logout they stay open.
 func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
@@ -201,11 +202,14 @@ func (s *Session) endSave() {
 
 // perform carries out a plan.
 func (s *Session) perform(ctx context.Context, p *plan) error {
-	s.skipEnded(ctx, p)
+	unknown := s.lookAtUnseen(ctx, p)
 	for i := range p.deletes {
 		if err := s.delete(ctx, &p.deletes[i]); err != nil {
 			return err
 		}
+	}
+	if unknown != nil {
+		return unknown
 	}
 	if p.empty() {
 		s.mu.Lock()
@@ -270,10 +274,12 @@ func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.sending = nil
 }
 
-// skipEnded leaves out sessions that have ended already, of cookies that were
-// too many to look at. One query finds them. If it fails, they are deleted as
-// if they were alive.
-func (s *Session) skipEnded(ctx context.Context, p *plan) {
+// lookAtUnseen leaves out sessions that have ended already, of cookies that
+// were too many to look at. One query finds them. Sessions that it does not
+// know stay pending, and are an error: in an emergency each would be a revoke
+// in the journal, and one request can have thousands of cookies of ended
+// sessions.
+func (s *Session) lookAtUnseen(ctx context.Context, p *plan) error {
 	var ids []store.ID
 	for i := range p.deletes {
 		if d := &p.deletes[i]; d.unseen && !d.unrestored {
@@ -281,22 +287,34 @@ func (s *Session) skipEnded(ctx context.Context, p *plan) {
 		}
 	}
 	if len(ids) == 0 {
-		return
+		return nil
 	}
-	_, over, _ := s.core.store.Alive(ctx, ids)
-	ended := make(map[store.ID]bool, len(over))
+	alive, over, err := s.core.store.Alive(ctx, ids)
+	known := make(map[store.ID]bool, len(ids)) // whether it is alive
 	for _, id := range over {
-		ended[id] = true
+		known[id] = false
 	}
-	var left []pendingDelete
+	for _, id := range alive {
+		known[id] = true
+	}
+	var left, unknown []pendingDelete
 	for _, d := range p.deletes {
-		if !d.unseen || d.unrestored || !ended[d.ID] {
+		lives, isKnown := known[d.ID]
+		switch {
+		case !d.unseen || d.unrestored || lives:
 			left = append(left, d)
+		case !isKnown && err != nil:
+			unknown = append(unknown, d)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next.deletes, p.deletes = left, left
+	s.next.deletes, p.deletes = slices.Concat(left, unknown), left
+	if len(unknown) == 0 {
+		return nil
+	}
+	return fmt.Errorf("sessionstore: logout: %d sessions of more than %d cookies"+
+		" can't be looked at: log out again: %w", len(unknown), cookie.MaxPresented, err)
 }
 
 // delete carries out the first pending delete.
