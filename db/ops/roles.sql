@@ -191,7 +191,7 @@ BEGIN
             SELECT pg_catalog.concat('an argument of ', r.oid::regprocedure), r.proowner, r.proargdefaults::pg_catalog.text
             FROM pg_catalog.pg_proc AS r WHERE r.pronamespace = 'pgsession'::regnamespace
         ) AS e
-        CROSS JOIN LATERAL pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS m (ids)
+        CROSS JOIN LATERAL pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid) ([0-9]+)', 'g') AS m (ids)
         JOIN pg_catalog.pg_proc AS f ON f.oid = m.ids[1]::oid
         WHERE e.held_by <> owner AND f.pronamespace = 'pg_catalog'::regnamespace AND f.provolatile <> 'i'
             AND f.proname::pg_catalog.text !~ '^(now|(timestamp|date|time|interval)[a-z_]*|[a-z]+_timestamp|gen_random_uuid|nextval|pg_current_xact_id|pg_(column|table|indexes|relation|total_relation)_size|pg_stat_get_[a-z_]+)$'

@@ -168,6 +168,12 @@ func TestValidateNames(t *testing.T) {
 			[]string{"constraint odd calls function table_to_xml, which no migration does" +
 				" (it may run any statement: make the object anew)"},
 		},
+		"an additional CHECK whose operator is a function that writes": {
+			`CREATE OPERATOR public.### (FUNCTION = pg_catalog.lo_unlink, RIGHTARG = oid);
+			 ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK ((OPERATOR(public.###) 0::oid) > 0)`,
+			[]string{"constraint odd calls function lo_unlink, which no migration does" +
+				" (it may run any statement: make the object anew)"},
+		},
 		"an additional CHECK that binds another role's function": {
 			`CREATE FUNCTION public.look(bytea) RETURNS boolean LANGUAGE sql AS 'SELECT true';
 			 ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK (public.look(key))`,

@@ -189,6 +189,12 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			"ALTER TABLE pgsession.prune_state DROP CONSTRAINT odd",
 		},
 		{
+			`CREATE OPERATOR pgsession.### (FUNCTION = pg_catalog.lo_unlink, RIGHTARG = oid);
+				ALTER TABLE pgsession.marks ADD CONSTRAINT odd CHECK ((OPERATOR(pgsession.###) 0::oid) > 0)`,
+			"function lo_unlink that constraint odd calls",
+			"ALTER TABLE pgsession.marks DROP CONSTRAINT odd; DROP OPERATOR pgsession.### (NONE, oid)",
+		},
+		{
 			`CREATE OR REPLACE VIEW pgsession.sessions_by_state AS SELECT 'x'::text AS state,
 				octet_length(query_to_xml('SELECT 1', false, false, '')::text)::bigint AS sessions`,
 			"function query_to_xml that pgsession.sessions_by_state calls", "",

@@ -125,7 +125,7 @@ const unknownCalls = `
 		FROM pg_catalog.pg_proc AS r
 	) AS e
 	JOIN pg_catalog.pg_namespace AS n ON n.oid = e.schema
-	CROSS JOIN LATERAL pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS m(ids)
+	CROSS JOIN LATERAL pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid) ([0-9]+)', 'g') AS m(ids)
 	JOIN pg_catalog.pg_proc AS p ON p.oid = m.ids[1]::oid
 	WHERE n.nspname = $1::text AND p.pronamespace = 'pg_catalog'::regnamespace::oid AND p.provolatile <> 'i'
 		AND p.proname::text !~ '` + HarmlessCalls + `'
