@@ -77,13 +77,14 @@ func monitors(t *testing.T, c *cluster) {
 		"SELECT table_bytes FROM pgsession.stats"), pgtest.One[int](t, c.admin,
 		"SELECT citus_table_size('pgsession.sessions')"))
 	pgtest.Exec(t, c.admin, "DELETE FROM pgsession.sessions WHERE user_id = 'ada'")
-	pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
+	// A connection of a node reports its changes seconds after making them.
 	testkit.Eventually(t, "the rows of the shards are counted", func() bool {
+		pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
 		return pgtest.One[bool](t, monitor,
 			"SELECT live_rows = 40 AND dead_rows >= 3 FROM pgsession.stats")
 	})
-	pgtest.Exec(t, c.admin, "VACUUM pgsession.sessions")
 	testkit.Eventually(t, "the vacuum of the shards is seen", func() bool {
+		pgtest.Exec(t, c.admin, "VACUUM pgsession.sessions")
 		return pgtest.One[bool](t, monitor,
 			"SELECT dead_rows = 0 AND last_vacuum_at IS NOT NULL FROM pgsession.stats")
 	})
