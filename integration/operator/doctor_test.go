@@ -289,10 +289,11 @@ func TestDoctorFindsPublications(t *testing.T) {
 		}
 		pgtest.Exec(t, admin, c.back, pgx.QueryExecModeSimpleProtocol)
 	}
-	// These describe each change, and one is of the owner.
+	// These describe each change, and belong to the owner or to a superuser.
 	pgtest.Exec(t, admin, `CREATE PUBLICATION mine FOR TABLE pgsession.sessions (id, data), pgsession.marks
 			WHERE (id > '');
 		ALTER PUBLICATION mine OWNER TO `+s.roles.Owner+`;
+		CREATE PUBLICATION added FOR TABLE pgsession.events (kind, at) WITH (publish = 'insert');
 		CREATE PUBLICATION all_tables FOR ALL TABLES`, pgx.QueryExecModeSimpleProtocol)
 	for _, f := range examine(t, s.env) {
 		if f.Check == "obstacles" {

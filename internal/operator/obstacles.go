@@ -107,8 +107,7 @@ var obstacles = []struct {
 	{wrong, publications + `
 		AND (b.pubupdate OR b.pubdelete) AND (EXISTS (
 			SELECT FROM pg_catalog.unnest(k.columns) AS m(n)
-			WHERE p.prattrs IS NOT NULL
-				AND m.n OPERATOR(pg_catalog.<>) ALL (p.prattrs::pg_catalog.int2[])
+			WHERE m.n OPERATOR(pg_catalog.<>) ALL (p.prattrs::pg_catalog.int2[])
 		) OR EXISTS (
 			SELECT FROM pg_catalog.regexp_matches(p.prqual::text, ':varattno ([0-9]+)', 'g') AS m(n)
 			WHERE m.n[1]::pg_catalog.int2 OPERATOR(pg_catalog.<>) ALL (k.columns)
