@@ -43,6 +43,9 @@ func TestCommandsOnAStandby(t *testing.T) {
 		r := s.env.run(t, append(strings.Fields(command), "-json")...)
 		r.wants(t, 0, `.`, "")
 		var out struct {
+			Sessions []struct {
+				ReadAt time.Time `json:"read_at"`
+			}
 			Standby struct {
 				ReplayedAt time.Time `json:"replayed_at"`
 			}
@@ -50,6 +53,11 @@ func TestCommandsOnAStandby(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.stdout), &out); err != nil ||
 			time.Since(out.Standby.ReplayedAt).Abs() > time.Hour {
 			t.Errorf("%s: %v: %s", command, err, r.stdout)
+		}
+		for _, listed := range out.Sessions {
+			if strings.HasPrefix(command, "sessions") && time.Since(listed.ReadAt) > time.Hour {
+				t.Errorf("%s: read at %v", command, listed.ReadAt)
+			}
 		}
 	}
 	for _, command := range []string{

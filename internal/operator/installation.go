@@ -130,7 +130,7 @@ func (c *call) open(ctx context.Context) (*installation, error) {
 func (c *call) openToRead(ctx context.Context) (*installation, error) {
 	return c.connect(ctx, func(i *installation) error {
 		pg, err := postgres.NewIn(i.pool, i.schemaName(), i.cfg.Expiry(), storeTimeout,
-			postgres.WithLogger(i.cfg.Logger))
+			postgres.WithLogger(i.cfg.Logger), postgres.WithStandby())
 		if err != nil {
 			return err
 		}

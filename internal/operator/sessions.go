@@ -99,6 +99,11 @@ func sessions(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if i.standby != nil { // whose rows have no time
+		for n := range infos {
+			infos[n].ReadAt = i.standby.now
+		}
+	}
 	if c.json {
 		return c.printSessionsJSON(i, infos, pending, more)
 	}

@@ -13,6 +13,8 @@ type standby struct {
 	// ReplayedAt is when the primary committed the newest change that the
 	// standby has; zero if it has replayed none since its start.
 	ReplayedAt time.Time `json:"replayed_at,omitzero"`
+
+	now time.Time // by the clock of the standby
 }
 
 // String says what a standby may lack.
@@ -28,10 +30,11 @@ func (s *standby) String() string {
 func standbyOf(ctx context.Context, pool *pgxpool.Pool) (*standby, error) {
 	var is bool
 	var at pgtype.Timestamptz
+	var now time.Time
 	const replayed = `SELECT pg_catalog.pg_is_in_recovery(),
-		pg_catalog.pg_last_xact_replay_timestamp()`
-	if err := pool.QueryRow(ctx, replayed).Scan(&is, &at); err != nil || !is {
+		pg_catalog.pg_last_xact_replay_timestamp(), pg_catalog.now()`
+	if err := pool.QueryRow(ctx, replayed).Scan(&is, &at, &now); err != nil || !is {
 		return nil, err
 	}
-	return &standby{at.Time}, nil
+	return &standby{at.Time, now}, nil
 }

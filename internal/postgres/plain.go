@@ -15,6 +15,7 @@ type base struct {
 	broken  *brokenRows
 	rows    *rowQueues
 	events  recorder
+	standby bool // the rows of one count, see WithStandby
 	*logins
 }
 
@@ -27,7 +28,11 @@ func newBase(exec *executor, expiry store.Expiry, broken *brokenRows, events boo
 	}
 }
 
-func (b *base) reader(db querier, n int) *rowReader { return newRowReader(db, n, b.broken) }
+func (b *base) reader(db querier, n int) *rowReader {
+	r := newRowReader(db, n, b.broken)
+	r.anywhere = b.standby
+	return r
+}
 
 // Name implements [store.Store].
 func (b *base) Name() string { return "postgres" }

@@ -51,9 +51,10 @@ var _ store.Store = (*Store)(nil)
 type Option func(*options)
 
 type options struct {
-	tracer store.Tracer
-	logger *slog.Logger
-	events bool
+	tracer  store.Tracer
+	logger  *slog.Logger
+	events  bool
+	standby bool
 }
 
 // WithTracer makes the Store report its statements to a Tracer; nil is none.
@@ -66,6 +67,11 @@ func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l 
 // WithEvents makes the Store record events: see [store.Note]. A call with an
 // event shares no statement.
 func WithEvents(on bool) Option { return func(o *options) { o.events = on } }
+
+// WithStandby makes the lists of a standby count, for an operator who looks
+// there: see [Store.CheckReader]. Their rows may lack a revoke, and their
+// ValidatedAt is 1970.
+func WithStandby() Option { return func(o *options) { o.standby = true } }
 
 // errEventsOnCitus: an event would be a row of the coordinator, and no
 // statement changes it and a session on another node.
@@ -113,10 +119,12 @@ func newStore(
 	onCitus := &executor{
 		pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies, nodes: onNodes,
 	}
+	plain := newBase(onPlain, expiry, broken, o.events)
+	citus := newBase(onCitus, expiry, broken, false)
+	plain.standby, citus.standby = o.standby, o.standby
 	return &Store{
 		pool: pool, tracer: o.tracer, tallies: tallies, exec: onPlain, detector: detector,
-		plain: newPlainStore(newBase(onPlain, expiry, broken, o.events)),
-		citus: newCitusStore(newBase(onCitus, expiry, broken, false)),
+		plain: newPlainStore(plain), citus: newCitusStore(citus),
 	}
 }
 

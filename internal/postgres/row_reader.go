@@ -24,7 +24,8 @@ import (
 type rowReader struct {
 	querier
 	rowsRead
-	log *brokenRows
+	log      *brokenRows
+	anywhere bool // also on a standby
 }
 
 // rowsRead are the rows of one statement.
@@ -64,7 +65,7 @@ func (r *rowReader) many(ctx context.Context, left int, err error) (rowsRead, er
 		return rowsRead{}, err
 	case left > 0:
 		return rowsRead{}, errColumns
-	case r.standby:
+	case r.standby && !r.anywhere:
 		return rowsRead{}, errStandby
 	}
 	for _, b := range r.broken {
