@@ -7,7 +7,8 @@
 --
 -- Run it in the database with the sessions, after `migrate up`, and again after every migration: it takes back what
 -- every role has in the schema and grants what these four need, in one transaction. It needs a superuser, or the role that
--- migrated so far, with CREATEROLE. The roles that log in have no password until you give them one:
+-- migrated so far, with CREATEROLE. A superuser who takes the schema over from another role names it first, if they trust it:
+-- SET pgsession.trusted_owner = 'that_role'. The roles that log in have no password until you give them one:
 -- \password pgsession_app.
 --
 -- `migrate -schema NAME ops roles` prints this file for a schema of another name, after which all else is named, too.
@@ -23,6 +24,24 @@ DECLARE
 BEGIN
     IF pg_catalog.to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
         RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', pg_catalog.current_database();
+    END IF;
+
+    -- Whoever owns a table, a function or a type of the schema can leave code there
+    -- that runs with the rights of others, now or much later. The checks below find
+    -- mistakes; no list finds all that somebody with a purpose can do. So a superuser
+    -- says whom they trust, and nobody else may have owned anything.
+    SELECT pg_catalog.string_agg(DISTINCT r.rolname::pg_catalog.text, ', ') INTO object
+    FROM (
+        SELECT n.nspowner AS oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'pgsession'
+        UNION ALL SELECT c.relowner FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'pgsession'::regnamespace
+        UNION ALL SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'pgsession'::regnamespace
+        UNION ALL SELECT t.typowner FROM pg_catalog.pg_type AS t WHERE t.typnamespace = 'pgsession'::regnamespace
+    ) AS o JOIN pg_catalog.pg_roles AS r ON r.oid = o.oid
+    WHERE NOT r.rolsuper AND r.rolname NOT IN ('pgsession_owner', current_user, session_user)
+        AND r.rolname <> ALL (pg_catalog.string_to_array(coalesce(pg_catalog.current_setting('pgsession.trusted_owner', true), ''), ','));
+    IF object IS NOT NULL THEN
+        RAISE EXCEPTION 'schema pgsession has objects of %, who could have left code in it that runs with the rights of others', object
+            USING HINT = pg_catalog.format('Nothing was changed. If you trust %s as you trust yourself, SET pgsession.trusted_owner = %L before this file. If not, make the schema anew as a superuser, as "A role that nobody trusts" in docs/operations/roles.md says.', object, pg_catalog.replace(object, ', ', ','));
     END IF;
 
     -- Roles belong to the whole server: another database may have made them. Who can
@@ -41,6 +60,11 @@ BEGIN
     INTO object FROM pg_catalog.pg_roles AS o WHERE o.rolname = 'pgsession_owner';
     IF object IS NOT NULL THEN
         RAISE EXCEPTION 'role pgsession_owner exists and %', object;
+    END IF;
+    SELECT pg_catalog.min(r.rolname::pg_catalog.text) INTO object FROM pg_catalog.pg_roles AS r
+    WHERE r.rolsuper AND r.rolname IN ('pgsession_app', 'pgsession_pruner', 'pgsession_monitor');
+    IF object IS NOT NULL THEN
+        RAISE EXCEPTION 'role % exists and is a superuser: ALTER ROLE % NOSUPERUSER', object, object;
     END IF;
 
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_owner') THEN

@@ -378,7 +378,9 @@ func queries(t *testing.T, pool *pgxpool.Pool) {
 		results := method.Call(args)
 		err, _ = results[len(results)-1].Interface().(error)
 		// The samples fit the types, and not always what a statement expects.
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) && !strings.HasPrefix(code(err), "22") &&
+		// The row of an empty list is read by internal/postgres itself.
+		if _, unread := errors.AsType[pgx.ScanArgError](err); err != nil && !unread &&
+			!errors.Is(err, pgx.ErrNoRows) && !strings.HasPrefix(code(err), "22") &&
 			!strings.HasPrefix(code(err), "23") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -43,12 +43,45 @@ func migratedByAnother(t *testing.T) *formerly {
 	return f
 }
 
+// trusting is roles.sql of a superuser who trusts the role that migrated.
+func (f *formerly) trusting(t *testing.T) string {
+	t.Helper()
+	return "SET pgsession.trusted_owner = '" + f.shop + "," + f.eve + "';\n" +
+		f.roles.Replace(pgtest.Ops(t, "roles.sql"))
+}
+
 func (f *formerly) pool(t *testing.T, role string) *pgxpool.Pool {
 	t.Helper()
 	return pgtest.Pool(t, f.url, func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["role"] = role
 		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	})
+}
+
+// No list of what a former owner can leave behind is complete, so a superuser
+// says that they trust them.
+func TestRolesTakeASchemaOverFromATrustedRoleOnly(t *testing.T) {
+	t.Parallel()
+	f := migratedByAnother(t)
+	file := f.roles.Replace(pgtest.Ops(t, "roles.sql"))
+	refused := func(who string) {
+		t.Helper()
+		fails(t, pgtest.Pool(t, f.url), file, "schema pgsession has objects of "+who)
+	}
+	refused(f.shop)
+	must(t, f.as, "GRANT USAGE, CREATE ON SCHEMA pgsession TO "+f.eve)
+	for kind, rest := range map[string]string{
+		"TABLE pgsession.t": "(a int)", "TYPE pgsession.e": "AS ENUM ()",
+		"FUNCTION pgsession.f()": "RETURNS int LANGUAGE sql AS 'SELECT 1'",
+	} {
+		eve := f.pool(t, f.eve)
+		must(t, eve, "CREATE "+kind+" "+rest)
+		fails(t, pgtest.Pool(t, f.url), "SET pgsession.trusted_owner = '"+f.shop+"';\n"+file,
+			"schema pgsession has objects of "+f.eve)
+		must(t, eve, "DROP "+kind)
+	}
+	must(t, pgtest.Pool(t, f.url), "SET pgsession.trusted_owner = '"+f.shop+"';\n"+file)
+	must(t, pgtest.Pool(t, f.url), file) // nobody else owns anything now
 }
 
 // The role that migrated before has granted rights to another. roles.sql leaves
@@ -70,7 +103,7 @@ func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 	must(t, f.pool(t, f.eve),
 		"GRANT SELECT ON pgsession.sessions TO PUBLIC; GRANT USAGE ON SCHEMA pgsession TO PUBLIC")
 	for range 2 {
-		must(t, f.admin, f.roles.Replace(pgtest.Ops(t, "roles.sql")))
+		must(t, f.admin, f.trusting(t))
 	}
 	const left = `
 		WITH n AS (SELECT oid, nspacl FROM pg_namespace WHERE nspname = 'pgsession'), granted AS (
@@ -111,7 +144,7 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	file := f.roles.Replace(pgtest.Ops(t, "roles.sql"))
+	file := f.trusting(t)
 	must(t, f.as, `CREATE FUNCTION public.lie() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 		CREATE FUNCTION public.look(bytea) RETURNS bytea IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1; END'`)
 	for _, c := range []struct{ plant, want, back string }{

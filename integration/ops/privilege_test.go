@@ -32,6 +32,11 @@ func TestRolesRefuseAnOwnerThatOthersCanActAs(t *testing.T) {
 		must(t, o.admin, fmt.Sprintf(c.back+"; SELECT '%[2]s'", o.Owner, other))
 		must(t, o.admin, file)
 	}
+	for _, role := range []string{o.App, o.Pruner, o.Monitor} {
+		must(t, o.admin, "ALTER ROLE "+role+" SUPERUSER")
+		fails(t, o.admin, file, "role "+role+" exists and is a superuser: ALTER ROLE "+role)
+		must(t, o.admin, "ALTER ROLE "+role+" NOSUPERUSER")
+	}
 }
 
 // The search_path of the four roles is pinned in the database of the sessions.
