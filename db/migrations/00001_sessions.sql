@@ -315,6 +315,40 @@ COMMENT ON TABLE pgsession.locks IS
     'needs it, then 1,024 rows';
 COMMENT ON COLUMN pgsession.locks.n IS 'The hash of the user ids that share the lock';
 
+-- The ids of a user's sessions, and of pending logins, where Citus distributes
+-- both tables: sessions by id, and this one by user. It stays empty without
+-- Citus. An entry is committed before a row of its user can be there, so no
+-- session lacks one; an entry whose session is gone is stale. The prune deletes
+-- entries a day after expires_at, when their session has ended. user_id is of
+-- the type of sessions.id, so that the shards of both tables stay together.
+CREATE TABLE pgsession.user_sessions (
+    written_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at timestamptz NOT NULL,
+    user_id    bytea       NOT NULL,
+    id         bytea       NOT NULL,
+
+    CONSTRAINT user_sessions_pkey PRIMARY KEY (user_id, id),
+    CONSTRAINT user_sessions_id_check CHECK (pg_catalog.octet_length(id) = 32),
+    CONSTRAINT user_sessions_user_id_check CHECK (pg_catalog.octet_length(user_id) BETWEEN 1 AND 256)
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000
+);
+
+COMMENT ON TABLE pgsession.user_sessions IS
+    'On Citus: which sessions a user may have, so that a list or revoke asks their shards alone; '
+    'else empty';
+COMMENT ON COLUMN pgsession.user_sessions.written_at IS
+    'When a statement last began to write the session; one that old and without a session is stale';
+COMMENT ON COLUMN pgsession.user_sessions.expires_at IS
+    'No earlier than the absolute deadline of the session';
+COMMENT ON COLUMN pgsession.user_sessions.id IS 'Id of the session, which may be gone or not there yet';
+COMMENT ON COLUMN pgsession.user_sessions.user_id IS
+    'Personal data: the user of the session, or of its pending login, in UTF-8';
+
+-- For the prune.
+CREATE INDEX user_sessions_expires_at_idx ON pgsession.user_sessions (expires_at);
+
 -- What happened to sessions, where the application turns it on: one row per
 -- login, logout, revoke and change of a login's level. The transaction that does
 -- it inserts the row. Nothing updates a row. The application sets neither tx nor
@@ -434,7 +468,8 @@ COMMENT ON COLUMN pgsession.prune_state.keep_events IS
     'For how long events are kept, at least a day; the owner may set it';
 
 -- prune_batch deletes a batch of expired sessions, and in the room that is left
--- endings, events and marks beyond their bounds. It runs with the rights of its
+-- endings, events and marks beyond their bounds, and old entries of
+-- user_sessions. It runs with the rights of its
 -- owner, so a caller needs none on the tables, and can delete only what is due.
 -- Its search_path is pinned, which makes this safe.
 --
@@ -694,6 +729,20 @@ BEGIN
     SELECT pg_catalog.count(*), pg_catalog.max(d.n) INTO gone, last_n FROM deleted_endings AS d;
     state.reached_n := coalesce(last_n, state.reached_n);
     room := room - gone;
+
+    -- Entries of user_sessions, whose sessions have ended. The day is for nodes
+    -- whose clocks differ.
+    IF distributed AND room > 0 THEN
+        DELETE FROM pgsession.user_sessions AS u
+        WHERE (u.user_id, u.id) IN (
+            SELECT o.user_id, o.id FROM pgsession.user_sessions AS o
+            WHERE o.expires_at < pg_catalog.now() - interval '1 day'
+            ORDER BY o.expires_at
+            LIMIT room
+        ) AND u.expires_at < pg_catalog.now() - interval '1 day';
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        room := room - gone;
+    END IF;
 
     UPDATE pgsession.prune_state SET
         last_prune_at = pg_catalog.now(),
@@ -1026,6 +1075,7 @@ DROP FUNCTION pgsession.methods_now(text);
 DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
 DROP TABLE pgsession.events;
+DROP TABLE pgsession.user_sessions;
 DROP TABLE pgsession.locks;
 DROP TABLE pgsession.endings;
 DROP TABLE pgsession.marks;

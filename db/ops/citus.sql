@@ -1,8 +1,9 @@
--- Distributes the table of sessions over the nodes of a Citus cluster, by id. integration/citus runs it, and the library on what
--- it makes, on Citus 13.2 with Postgres 15; what that costs and what does not work there is in docs/operations/citus.md.
+-- Distributes the table of sessions over the nodes of a Citus cluster, by id, and table user_sessions by user, after it has made
+-- an entry there for each session of a user. integration/citus runs it, and the library on what it makes, on Citus 13.2 with
+-- Postgres 15; what that costs and what does not work there is in docs/operations/citus.md.
 --
 -- Run it on the coordinator, in the database with the sessions, after `migrate up` and roles.sql. It can be run again, and while
--- the application runs: the rows that are there are copied, and whoever writes waits for it. `SET citus.shard_count = 8` before
+-- the application runs: the rows that are there are copied, and whoever writes waits for it. Run it again after a restore of rows. `SET citus.shard_count = 8` before
 -- it decides about the number of shards; Citus's default is 32.
 --
 -- The owner of the table must be able to log in to every node, as must the application's role: Citus connects to the nodes as
@@ -47,8 +48,27 @@ BEGIN
     LOOP
         PERFORM pg_catalog.create_distributed_function(routine);
     END LOOP;
+    -- From here to the commit no statement writes a session. One that waits is
+    -- planned anew then, and Citus refuses it if it would make no entry. Each
+    -- statement here must see what committed before the lock.
+    IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the isolation of this transaction is %, so nothing was distributed: run this file in READ COMMITTED',
+            pg_catalog.current_setting('transaction_isolation');
+    END IF;
+    LOCK TABLE pgsession.sessions IN EXCLUSIVE MODE;
+    INSERT INTO pgsession.user_sessions AS u (user_id, id, written_at, expires_at)
+    SELECT pg_catalog.convert_to(coalesce(s.user_id, s.pending_user_id), 'UTF8'), s.id, pg_catalog.now(), s.absolute_expires_at
+    FROM pgsession.sessions AS s
+    WHERE s.user_id IS NOT NULL OR s.pending_user_id IS NOT NULL
+    ON CONFLICT (user_id, id) DO UPDATE SET
+        written_at = excluded.written_at, expires_at = greatest(u.expires_at, excluded.expires_at);
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.sessions'::regclass) THEN
-        PERFORM pg_catalog.create_distributed_table('pgsession.sessions', 'id', colocate_with => 'none');
+        PERFORM pg_catalog.create_distributed_table('pgsession.sessions', 'id', colocate_with => CASE
+            WHEN EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.user_sessions'::regclass)
+            THEN 'pgsession.user_sessions' ELSE 'none' END);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.user_sessions'::regclass) THEN
+        PERFORM pg_catalog.create_distributed_table('pgsession.user_sessions', 'user_id', colocate_with => 'pgsession.sessions');
     END IF;
 END
 $$;

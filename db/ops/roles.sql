@@ -102,7 +102,7 @@ BEGIN
                     'd73c81f1e81d48f161b769e1bbfe4f0d2309d3289a556b12939643734404f4db'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_hashjoin=off;enable_mergejoin=off;enable_indexscan=on;enable_indexonlyscan=on;enable_tidscan=on;enable_nestloop=on',
-                    '602684d978713de05ff6d85c9b98a4b9c75f57814ff8e326663fb1d28df42f7f'),
+                    'fa7a081c7e477aad86d5aa9ce566057fd41741aeaa97a1c112df036d2b067822'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
@@ -315,6 +315,8 @@ GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
 -- Without UPDATE a role can't lock a row. The first lock inserts all rows.
 GRANT SELECT, INSERT (n), UPDATE (n) ON pgsession.locks TO pgsession_app;
+-- Used with Citus alone.
+GRANT SELECT, INSERT, DELETE, UPDATE (written_at, expires_at) ON pgsession.user_sessions TO pgsession_app;
 -- An event has the transaction and the time of the server, and stays as it is.
 GRANT SELECT, INSERT (
     kind, user_id, session, login_id, level, ip, user_agent, methods, reason, actor, detail, count

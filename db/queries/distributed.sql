@@ -56,17 +56,89 @@ WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(use
     AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id;
 
--- DistributedUser returns the user of a session that is about to be rotated, or
--- of its pending login, for OwnerLock; none without the session. A standby may
--- not have it yet.
--- name: DistributedUser :one
+-- DistributedEnter writes the entry of a session: it commits before a row of
+-- this user can be there. expires_at is no earlier than the absolute deadline
+-- that the row will have: absolute is the longest timeout, and until the
+-- deadline of the row that a rotation replaces. Both tables have times of the
+-- coordinator.
+-- name: DistributedEnter :exec
+INSERT INTO pgsession.user_sessions AS u (user_id, id, written_at, expires_at)
+VALUES (
+    @user_id::bytea,
+    @id::bytea,
+    pg_catalog.now(),
+    greatest(pg_catalog.now() + sqlc.arg(absolute)::interval, sqlc.arg(until)::timestamptz)
+)
+ON CONFLICT (user_id, id) DO UPDATE SET
+    written_at = excluded.written_at,
+    expires_at = greatest(u.expires_at, excluded.expires_at);
+
+-- DistributedEntries returns entries of a user. One is old if its session has
+-- been there for long, or is gone.
+-- name: DistributedEntries :many
+SELECT u.id, (u.written_at < pg_catalog.now() - interval '1 hour')::boolean AS old
+FROM pgsession.user_sessions AS u
+WHERE u.user_id = @user_id::bytea
+ORDER BY u.id
+LIMIT @max::integer;
+
+-- DistributedForget deletes an entry whose session is gone. A statement that
+-- writes the session refreshes written_at first.
+-- name: DistributedForget :exec
+DELETE FROM pgsession.user_sessions AS u
+WHERE u.user_id = @user_id::bytea AND u.id = @id::bytea
+    AND u.written_at < pg_catalog.now() - interval '1 hour';
+
+-- DistributedRow reports whether a session has a row, alive or expired.
+-- name: DistributedRow :one
+SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s WHERE s.id = @id::bytea;
+
+-- DistributedListed is OwnerList for one session of a user.
+-- name: DistributedListed :one
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::json AS data, s.pending_user_id, s.methods,
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    AND (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text);
+
+-- DistributedRevokeOne revokes one session of a user.
+-- name: DistributedRevokeOne :execrows
+DELETE FROM pgsession.sessions AS s
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    AND (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text);
+
+-- DistributedOwner returns the user of a session that is about to be written, or
+-- of its pending login, for OwnerLock and DistributedEnter; none without the
+-- session. A standby may not have it yet. A deadline can be infinity, which Go
+-- has no time for.
+-- name: DistributedOwner :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
     ARRAY(
         SELECT coalesce(s.user_id, s.pending_user_id, '')
         FROM pgsession.sessions AS s
         WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
-    )::text[] AS users;
+    )::text[] AS users,
+    ARRAY(
+        SELECT least(s.absolute_expires_at, '9999-01-01 00:00:00Z'::timestamptz)
+        FROM pgsession.sessions AS s
+        WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    )::timestamptz[] AS until;
+
+-- DistributedOwnerLocked is DistributedOwner for the transaction that then
+-- writes the session: no other one changes its user in between. It locks a row
+-- of one shard, which Citus can.
+-- name: DistributedOwnerLocked :one
+SELECT
+    coalesce(s.user_id, s.pending_user_id, '')::text AS user_id,
+    least(s.absolute_expires_at, '9999-01-01 00:00:00Z'::timestamptz)::timestamptz AS until
+FROM pgsession.sessions AS s
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+FOR UPDATE;
 
 -- DistributedLockAll is OwnerLock for all users.
 -- name: DistributedLockAll :one

@@ -1,6 +1,7 @@
 package citus_test
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,9 +64,11 @@ func findsOut(t *testing.T, c *cluster) {
 // distributedInUse distributes the table of a running application: calls wait,
 // and none fails.
 func distributedInUse(t *testing.T, c *cluster) {
+	pgtest.Exec(t, c.admin, "SELECT undistribute_table('pgsession.user_sessions')")
 	pgtest.Exec(t, c.admin, "SELECT undistribute_table('pgsession.sessions')")
-	store, sent := c.store(t)
-	ids := sessions(t, store, "ada", 50)
+	inner, sent := c.store(t)
+	ids := sessions(t, inner, "ada", 50)
+	expect(t, "entries before", len(c.pairs(t, enteredPairs)), 0)
 	var stop atomic.Bool
 	var calls atomic.Int64
 	var all sync.WaitGroup
@@ -73,16 +76,27 @@ func distributedInUse(t *testing.T, c *cluster) {
 		all.Go(func() {
 			for i := w; !stop.Load(); i++ {
 				id := ids[i%len(ids)]
-				if _, err := store.Load(t.Context(), id, 0); err != nil {
+				if _, err := inner.Load(t.Context(), id, 0); err != nil {
 					t.Errorf("load: %v", err)
 				}
-				if _, err := store.Save(t.Context(), id, setting("k")); err != nil {
+				if _, err := inner.Save(t.Context(), id, setting("k")); err != nil {
 					t.Errorf("save: %v", err)
 				}
-				if err := store.Touch(t.Context(), touched(ids[:5])); err != nil {
+				if err := inner.Touch(t.Context(), touched(ids[:5])); err != nil {
 					t.Errorf("touch: %v", err)
 				}
 				calls.Add(1)
+			}
+		})
+	}
+	var logins atomic.Int64
+	for w := range 8 {
+		all.Go(func() {
+			for i := w; !stop.Load(); i++ {
+				if err := loginOf(t, inner, i); err != nil {
+					t.Errorf("login: %v", err)
+				}
+				logins.Add(1)
 			}
 		})
 	}
@@ -102,5 +116,30 @@ func distributedInUse(t *testing.T, c *cluster) {
 		t.Error("it has not found out")
 	}
 	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"),
-		len(ids))
+		len(ids)+int(logins.Load()))
+	c.entered(t)
+}
+
+// loginOf logs a user in: in turn by a creation, a pending login, a save and a
+// rotation.
+func loginOf(t *testing.T, inner store.Store, i int) error {
+	id := testkit.NewID()
+	user := fmt.Sprint("user", i)
+	if i%4 == 0 {
+		_, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user})
+		return err
+	}
+	if _, err := inner.Create(t.Context(), store.Draft{ID: id}); err != nil {
+		return err
+	}
+	c := store.Change{UserID: user}
+	switch i % 4 {
+	case 1:
+		c = store.Change{PendingUserID: user}
+	case 2:
+		_, err := inner.Save(t.Context(), id, c)
+		return err
+	}
+	_, err := inner.Rotate(t.Context(), id, testkit.NewID(), c)
+	return err
 }

@@ -61,7 +61,15 @@ func TestSlowOnCitus(t *testing.T) {
 		{"the contract", keepsTheContract},
 		{"who has not looked finds out", findsOut},
 		{"the table is distributed while it is in use", distributedInUse},
+		{"an instance that does not know is refused", refusesThePlainForms},
+		{"an entry is there before its session", entersFirst},
 		{"nothing of a user is left after a revoke", revokes},
+		{"nothing of a user is left beside logins", revokesBesideLogins},
+		{"a session gets another user", entersTheUserThatItHas},
+		{"entries outlive their sessions", entriesOutliveTheirSessions},
+		{"stale entries go", staleEntriesGo},
+		{"entries of interrupted commits stay", keepsEntriesOfInterruptedCommits},
+		{"very many sessions", endsVeryMany},
 		{"a revoke in a transaction", revokesInATransaction},
 		{"a revoke of all before a time", revokesBefore},
 		{"an interrupted commit", waitsForAnInterruptedCommit},
@@ -79,6 +87,7 @@ func TestSlowOnCitus(t *testing.T) {
 		{"a worker is no coordinator", refusesAWorker},
 		{"shards move", moves},
 		{"a worker is unavailable", losesAWorker},
+		{"a worker is lost in between", losesAWorkerInBetween},
 		{"a worker hangs", waitsForAWorker},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -93,7 +102,8 @@ func TestSlowOnCitus(t *testing.T) {
 func (c *cluster) empty(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, "the table is empty", func() bool {
-		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions, pgsession.marks")
+		_, err := c.admin.Exec(t.Context(),
+			"TRUNCATE pgsession.sessions, pgsession.user_sessions, pgsession.marks")
 		return err == nil
 	})
 	pgtest.Exec(t, c.admin, `UPDATE pgsession.prune_state

@@ -1,19 +1,26 @@
 package citus_test
 
 import (
+	"cmp"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -26,6 +33,7 @@ var (
 // side is one of the two that are compared.
 type side struct {
 	store *postgres.Store
+	pool  *pgxpool.Pool
 	admin *pgxpool.Pool
 	ids   []store.ID // used again and again
 	turn  atomic.Int64
@@ -35,8 +43,8 @@ type side struct {
 func newSide(t *testing.T, node *pgtest.Cluster) *side {
 	t.Helper()
 	s := &side{admin: node.Pool(), once: make(chan store.ID, 200_000)}
-	pool := pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
-	s.store = postgres.New(pool, daily, testkit.Patience)
+	s.pool = pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
+	s.store = postgres.New(s.pool, daily, testkit.Patience)
 	if err := s.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +66,9 @@ func (s *side) fill(t *testing.T, n int, user string) []store.ID {
 		raw[i] = ids[i][:]
 	}
 	pgtest.Exec(t, s.admin, `INSERT INTO pgsession.sessions (id, user_id, authenticated_at, expires_at, absolute_expires_at, data)
-		SELECT u.id, $2 || u.n / 5, now(), now() + interval '1 hour', now() + interval '1 day', jsonb_build_object('v', repeat('x', 400))
+		SELECT u.id, $2 || (u.n - 1) / 5, now(), now() + interval '1 hour', now() + interval '1 day', jsonb_build_object('v', repeat('x', 400))
 		FROM unnest($1::bytea[]) WITH ORDINALITY AS u (id, n)`, raw, user)
+	pgtest.Exec(t, s.admin, pgtest.Enter)
 	return ids
 }
 
@@ -172,7 +181,8 @@ func TestSlowRates(t *testing.T) {
 	}
 	var pruned [2]float64
 	for i, s := range sides {
-		pgtest.Exec(t, s.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
+		pgtest.Exec(t, s.admin,
+			"TRUNCATE pgsession.sessions, pgsession.user_sessions, pgsession.marks")
 		pgtest.Exec(t, s.admin, pgtest.Fill, 20_000)
 		pgtest.Exec(t, s.admin, "ANALYZE pgsession.sessions")
 		began := time.Now()
@@ -180,4 +190,101 @@ func TestSlowRates(t *testing.T) {
 		pruned[i] = float64(n) / time.Since(began).Seconds()
 	}
 	t.Logf("| sessions pruned | %.0f | %.0f | %.0f |", pruned[0], pruned[1], pruned[0]/pruned[1])
+}
+
+// Lists and revokes of users on Citus, with a statement to every shard, as a
+// revoke by tag has, and with the entries of user_sessions. A quarter of the
+// pool sends statements to every shard, as the store has it.
+//
+// Slow: it measures, and only if -rates asks for it.
+func TestSlowRatesOfUsers(t *testing.T) {
+	if !*measure {
+		t.Skip("it measures, with -rates")
+	}
+	nodes := pgtest.NewCitus(t, map[string]string{
+		"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB",
+		"citus.shard_count": *shards,
+	})
+	nodes[0].Distribute()
+	s := newSide(t, nodes[0])
+	ctx, queries := t.Context(), gen.New()
+	everywhere := make(chan struct{}, 16/4)
+	type call = func(user string) error
+	list := func(user string) error {
+		recs, err := s.store.List(ctx, user, sessionstore.Page{})
+		return cmp.Or(err, found(len(recs), user))
+	}
+	listAll := func(user string) error {
+		everywhere <- struct{}{}
+		defer func() { <-everywhere }()
+		rows, err := queries.OwnerList(ctx, s.pool, &gen.OwnerListParams{
+			UserID: user, Before: time.Now().Add(time.Hour), Max: 100, MaxPending: 10,
+		})
+		return cmp.Or(err, found(len(rows), user))
+	}
+	revoke := func(user string) error {
+		_, r, err := s.store.Revoke(ctx, store.Selection{UserID: user})
+		return cmp.Or(err, found(r.Count, user))
+	}
+	revokeAll := func(user string) error {
+		everywhere <- struct{}{}
+		defer func() { <-everywhere }()
+		mark := store.NewMarkID()
+		if _, err := queries.MarkAdd(ctx, s.pool, mark[:], postgres.UserMark(user)); err != nil {
+			return err
+		}
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			lock := int16(binary.BigEndian.Uint16(postgres.UserMark(user)) % 1024)
+			if _, err := queries.OwnerLock(ctx, tx, lock); err != nil {
+				return err
+			}
+			if _, err := schema.Prepared(ctx, tx); err != nil {
+				return err
+			}
+			ids, err := queries.DistributedRevoke(ctx, tx, &gen.DistributedRevokeParams{
+				UserID: pgtype.Text{String: user, Valid: true}, Spared: make([]byte, 32),
+			})
+			return cmp.Or(err, found(len(ids), user))
+		})
+	}
+	s.fill(t, 60_000, "gone ")
+	pgtest.Exec(t, s.admin, "ANALYZE pgsession.sessions, pgsession.user_sessions")
+	t.Logf("| with %s shards, 16 callers | every shard | entries | times |", *shards)
+	for _, what := range []struct {
+		name  string
+		users string
+		calls [2]call
+	}{
+		{"list of five sessions", "gone %d", [2]call{listAll, list}},
+		{"revoke of a user without sessions", "nobody %d", [2]call{revokeAll, revoke}},
+		{"revoke of five sessions", "gone %d", [2]call{revokeAll, revoke}},
+	} {
+		var turn atomic.Int64
+		var rates [2][]float64
+		for round := range 6 {
+			for i := range what.calls {
+				i = (i + round) % 2
+				r := rate(t, 16, 2*time.Second, func() (int, error) {
+					return 1, what.calls[i](fmt.Sprintf(what.users, turn.Add(1)%12_000))
+				})
+				if round > 0 {
+					rates[i] = append(rates[i], r)
+				}
+			}
+		}
+		every, entries := median(rates[0]), median(rates[1])
+		t.Logf("| %s | %.1f | %.0f | %.0f |", what.name, every, entries, entries/every)
+	}
+}
+
+// found returns an error unless n sessions are as many as the user has.
+func found(n int, user string) error {
+	want := 5
+	if strings.HasPrefix(user, "nobody") {
+		want = 0
+	}
+	if n != want {
+		return fmt.Errorf("%d sessions of %s, want %d", n, user, want)
+	}
+	return nil
 }

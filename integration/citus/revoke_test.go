@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
@@ -213,23 +210,7 @@ func waitsForAnInterruptedCommit(t *testing.T, c *cluster) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			id := sessions(t, inner, "ada", 1)[0]
-			name, port := c.shard(t, id)
-			worker := c.nodes[1]
-			if !strings.Contains(worker.URL, ":"+port+"/") {
-				worker = c.nodes[2]
-			}
-			pool := worker.Pool()
-			defer pool.Close()
-			// The row is away and comes back with the second phase.
-			// No node is of group 9, so none recovers it.
-			const gid = "citus_9_1_1_1"
-			pgtest.Exec(t, pool, strings.NewReplacer("SHARD", name, "GID", gid).Replace(`
-				SET citus.enable_manual_changes_to_shards = on;
-				CREATE TABLE public.away AS SELECT * FROM SHARD;
-				DELETE FROM SHARD;
-				BEGIN;
-				INSERT INTO SHARD SELECT * FROM public.away;
-				PREPARE TRANSACTION 'GID'`), pgx.QueryExecModeSimpleProtocol)
+			commit := c.interrupt(t, id)
 			done := make(chan int, 1)
 			go func() {
 				_, r, err := inner.Revoke(t.Context(), sel)
@@ -241,13 +222,13 @@ func waitsForAnInterruptedCommit(t *testing.T, c *cluster) {
 			testkit.Eventually(t, "the revoke waits", func() bool {
 				return pgtest.One[int](t, c.admin, `SELECT count(*) FROM pg_stat_activity
 					WHERE state = 'idle in transaction'
-						AND query LIKE '%run_command_on_all_nodes%'`) > 0
+						AND (query LIKE '%run_command_on_all_nodes%'
+							OR query LIKE '%pg_prepared_xact%')`) > 0
 			})
-			pgtest.Exec(t, pool, "COMMIT PREPARED '"+gid+"'")
+			commit()
 			expect(t, "sessions that ended", <-done, 1)
 			expect(t, "sessions of the user",
 				pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
-			pgtest.Exec(t, pool, "DROP TABLE public.away")
 		})
 	}
 }

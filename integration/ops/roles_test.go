@@ -213,6 +213,8 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
 			"SELECT endings", "INSERT endings.id", "INSERT endings.reason",
 			"SELECT locks", "INSERT locks.n", "UPDATE locks.n",
+			"SELECT user_sessions", "INSERT user_sessions", "DELETE user_sessions",
+			"UPDATE user_sessions.written_at", "UPDATE user_sessions.expires_at",
 			"SELECT events", "INSERT events.kind", "INSERT events.user_id", "INSERT events.session",
 			"INSERT events.login_id", "INSERT events.level", "INSERT events.ip",
 			"INSERT events.user_agent", "INSERT events.methods",

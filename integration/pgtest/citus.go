@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -40,4 +41,14 @@ func (c *Cluster) Distribute() {
 	pool := c.Pool()
 	defer pool.Close()
 	Exec(c.t, pool, Ops(c.t, "citus.sql"), pgx.QueryExecModeSimpleProtocol)
+}
+
+// Port returns the port of the server.
+func (c *Cluster) Port() string {
+	c.t.Helper()
+	cfg, err := pgx.ParseConfig(c.URL)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return strconv.Itoa(int(cfg.Port))
 }

@@ -8,9 +8,11 @@ import (
 )
 
 // Distribute makes the catalog of a database claim that Citus has distributed
-// the sessions over two nodes, the first of which has the hashes below zero. A
-// store then sends the statements for Citus, and Postgres runs them on a plain
-// table. integration/citus has the real one, where it is installed.
+// Distribute makes the catalog of a database claim that Citus has distributed
+// the sessions over two nodes, the first of which has the hashes below zero,
+// and enters those that are there. A store then sends the statements for Citus,
+// and Postgres runs them on a plain table. integration/citus has the real one,
+// where it is installed.
 func Distribute(t testing.TB, admin *pgxpool.Pool) {
 	t.Helper()
 	Exec(t, admin, `
@@ -30,5 +32,5 @@ func Distribute(t testing.TB, admin *pgxpool.Pool) {
 			LANGUAGE sql AS 'SELECT pg_catalog.pg_relation_size($1)';
 		CREATE FUNCTION pg_catalog.run_command_on_all_nodes(command text)
 			RETURNS TABLE (nodeid integer, success boolean, result text)
-			LANGUAGE sql AS 'SELECT 1, true, NULL::text'`, pgx.QueryExecModeSimpleProtocol)
+			LANGUAGE sql AS 'SELECT 1, true, NULL::text';`+Enter, pgx.QueryExecModeSimpleProtocol)
 }

@@ -18,3 +18,10 @@ const (
 	// Pruned is how many sessions all prunes have deleted.
 	Pruned = "SELECT coalesce(max(pruned_total), 0) FROM pgsession.prune_state"
 )
+
+// Enter makes the entries of user_sessions as citus.sql does, for sessions that
+// SQL of a test has inserted.
+const Enter = `INSERT INTO pgsession.user_sessions (user_id, id, expires_at)
+	SELECT convert_to(coalesce(s.user_id, s.pending_user_id), 'UTF8'), s.id, s.absolute_expires_at
+	FROM pgsession.sessions AS s WHERE s.user_id IS NOT NULL OR s.pending_user_id IS NOT NULL
+	ON CONFLICT (user_id, id) DO NOTHING`

@@ -46,7 +46,7 @@ func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
 			t.Errorf("%s was sent %d times", name, n)
 		}
 	}
-	if sent.Count("DistributedUser") == 0 {
+	if sent.Count("DistributedOwnerLocked") == 0 {
 		t.Error("no session was rotated as on Citus: this test sees nothing")
 	}
 }

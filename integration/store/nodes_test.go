@@ -69,6 +69,7 @@ func hangs(t *testing.T, size int32) {
 		pgtest.Exec(t, c.admin,
 			"UPDATE pgsession.sessions SET user_id = 'ada' WHERE id = $1", id[:])
 	}
+	pgtest.Exec(t, c.admin, pgtest.Enter)
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/reporadar/pgsession/internal/schema"
 )
 
 // refused are the forms that Citus 13.2 refuses on a distributed table, each
@@ -79,6 +81,14 @@ var shared = []string{
 	"OwnerTrim", "ExpiryEstimate",
 }
 
+// plainForms are the forms for one session that Citus refuses as they are, so
+// that an instance which does not know of it writes no session without an
+// entry. The store sends them there as schema.ForCitus has them.
+var plainForms = []string{"SessionCreate", "SessionSave", "SessionRotate"}
+
+// oneShard are the statements that lock rows of one shard, which Citus allows.
+var oneShard = []string{"DistributedOwnerLocked"}
+
 var (
 	statement = regexp.MustCompile(`(?s)-- name: (\w+) :\w+\n(.*?);\n`)
 	comment   = regexp.MustCompile(`(?m)^\s*--.*$`)
@@ -93,11 +103,20 @@ func TestNoStatementHoldsWhatCitusRefuses(t *testing.T) {
 		for _, found := range statement.FindAllStringSubmatch(read(t, file)+"\n", -1) {
 			name, sql := found[1], comment.ReplaceAllString(found[2], "")
 			seen[name] = true
+			if slices.Contains(plainForms, name) {
+				plain := sql
+				if sql = schema.ForCitus(sql); sql == plain {
+					t.Errorf("%s returns no now(), so Citus does not refuse it", name)
+				}
+			}
 			// Other tables stay on the coordinator, as Postgres has them.
-			if slices.Contains(shared, name) || !strings.Contains(sql, "pgsession.sessions") {
+			if slices.Contains(shared, name) || !strings.Contains(sql, "sessions") {
 				continue
 			}
 			for _, what := range holds(sql) {
+				if what == "row locks" && slices.Contains(oneShard, name) {
+					continue
+				}
 				t.Errorf("%s holds %s, which Citus refuses: %s", name, what, refused[what].why)
 			}
 		}

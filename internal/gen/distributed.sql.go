@@ -25,6 +25,76 @@ func (q *Queries) DistributedDelete(ctx context.Context, db DBTX, id []byte) (in
 	return result.RowsAffected(), nil
 }
 
+const distributedEnter = `-- name: DistributedEnter :exec
+INSERT INTO pgsession.user_sessions AS u (user_id, id, written_at, expires_at)
+VALUES (
+    $1::bytea,
+    $2::bytea,
+    pg_catalog.now(),
+    greatest(pg_catalog.now() + $3::interval, $4::timestamptz)
+)
+ON CONFLICT (user_id, id) DO UPDATE SET
+    written_at = excluded.written_at,
+    expires_at = greatest(u.expires_at, excluded.expires_at)
+`
+
+type DistributedEnterParams struct {
+	UserID   []byte
+	ID       []byte
+	Absolute time.Duration
+	Until    time.Time
+}
+
+// DistributedEnter writes the entry of a session: it commits before a row of
+// this user can be there. expires_at is no earlier than the absolute deadline
+// that the row will have: absolute is the longest timeout, and until the
+// deadline of the row that a rotation replaces. Both tables have times of the
+// coordinator.
+func (q *Queries) DistributedEnter(ctx context.Context, db DBTX, arg *DistributedEnterParams) error {
+	_, err := db.Exec(ctx, distributedEnter,
+		arg.UserID,
+		arg.ID,
+		arg.Absolute,
+		arg.Until,
+	)
+	return err
+}
+
+const distributedEntries = `-- name: DistributedEntries :many
+SELECT u.id, (u.written_at < pg_catalog.now() - interval '1 hour')::boolean AS old
+FROM pgsession.user_sessions AS u
+WHERE u.user_id = $1::bytea
+ORDER BY u.id
+LIMIT $2::integer
+`
+
+type DistributedEntriesRow struct {
+	ID  []byte
+	Old bool
+}
+
+// DistributedEntries returns entries of a user. One is old if its session has
+// been there for long, or is gone.
+func (q *Queries) DistributedEntries(ctx context.Context, db DBTX, userID []byte, max int32) ([]*DistributedEntriesRow, error) {
+	rows, err := db.Query(ctx, distributedEntries, userID, max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*DistributedEntriesRow
+	for rows.Next() {
+		var i DistributedEntriesRow
+		if err := rows.Scan(&i.ID, &i.Old); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const distributedExpired = `-- name: DistributedExpired :one
 SELECT pg_catalog.count(*) FROM (
     SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000
@@ -38,6 +108,75 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const distributedForget = `-- name: DistributedForget :exec
+DELETE FROM pgsession.user_sessions AS u
+WHERE u.user_id = $1::bytea AND u.id = $2::bytea
+    AND u.written_at < pg_catalog.now() - interval '1 hour'
+`
+
+// DistributedForget deletes an entry whose session is gone. A statement that
+// writes the session refreshes written_at first.
+func (q *Queries) DistributedForget(ctx context.Context, db DBTX, userID []byte, iD []byte) error {
+	_, err := db.Exec(ctx, distributedForget, userID, iD)
+	return err
+}
+
+const distributedListed = `-- name: DistributedListed :one
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::json AS data, s.pending_user_id, s.methods,
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    AND (s.user_id = $2::text OR s.pending_user_id = $2::text)
+`
+
+type DistributedListedRow struct {
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
+}
+
+// DistributedListed is OwnerList for one session of a user.
+func (q *Queries) DistributedListed(ctx context.Context, db DBTX, iD []byte, userID string) (*DistributedListedRow, error) {
+	row := db.QueryRow(ctx, distributedListed, iD, userID)
+	var i DistributedListedRow
+	err := row.Scan(
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
+		&i.ValidatedAt,
+	)
+	return &i, err
 }
 
 const distributedLockAll = `-- name: DistributedLockAll :one
@@ -74,6 +213,62 @@ func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*
 	row := db.QueryRow(ctx, distributedMissing, id)
 	var i DistributedMissingRow
 	err := row.Scan(&i.Standby, &i.Expired)
+	return &i, err
+}
+
+const distributedOwner = `-- name: DistributedOwner :one
+SELECT
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(
+        SELECT coalesce(s.user_id, s.pending_user_id, '')
+        FROM pgsession.sessions AS s
+        WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    )::text[] AS users,
+    ARRAY(
+        SELECT least(s.absolute_expires_at, '9999-01-01 00:00:00Z'::timestamptz)
+        FROM pgsession.sessions AS s
+        WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    )::timestamptz[] AS until
+`
+
+type DistributedOwnerRow struct {
+	Standby bool
+	Users   []string
+	Until   []time.Time
+}
+
+// DistributedOwner returns the user of a session that is about to be written, or
+// of its pending login, for OwnerLock and DistributedEnter; none without the
+// session. A standby may not have it yet. A deadline can be infinity, which Go
+// has no time for.
+func (q *Queries) DistributedOwner(ctx context.Context, db DBTX, id []byte) (*DistributedOwnerRow, error) {
+	row := db.QueryRow(ctx, distributedOwner, id)
+	var i DistributedOwnerRow
+	err := row.Scan(&i.Standby, &i.Users, &i.Until)
+	return &i, err
+}
+
+const distributedOwnerLocked = `-- name: DistributedOwnerLocked :one
+SELECT
+    coalesce(s.user_id, s.pending_user_id, '')::text AS user_id,
+    least(s.absolute_expires_at, '9999-01-01 00:00:00Z'::timestamptz)::timestamptz AS until
+FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+FOR UPDATE
+`
+
+type DistributedOwnerLockedRow struct {
+	UserID string
+	Until  time.Time
+}
+
+// DistributedOwnerLocked is DistributedOwner for the transaction that then
+// writes the session: no other one changes its user in between. It locks a row
+// of one shard, which Citus can.
+func (q *Queries) DistributedOwnerLocked(ctx context.Context, db DBTX, id []byte) (*DistributedOwnerLockedRow, error) {
+	row := db.QueryRow(ctx, distributedOwnerLocked, id)
+	var i DistributedOwnerLockedRow
+	err := row.Scan(&i.UserID, &i.Until)
 	return &i, err
 }
 
@@ -180,6 +375,33 @@ func (q *Queries) DistributedRevokeHandle(ctx context.Context, db DBTX, arg *Dis
 	return items, nil
 }
 
+const distributedRevokeOne = `-- name: DistributedRevokeOne :execrows
+DELETE FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    AND (s.user_id = $2::text OR s.pending_user_id = $2::text)
+`
+
+// DistributedRevokeOne revokes one session of a user.
+func (q *Queries) DistributedRevokeOne(ctx context.Context, db DBTX, iD []byte, userID string) (int64, error) {
+	result, err := db.Exec(ctx, distributedRevokeOne, iD, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const distributedRow = `-- name: DistributedRow :one
+SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s WHERE s.id = $1::bytea
+`
+
+// DistributedRow reports whether a session has a row, alive or expired.
+func (q *Queries) DistributedRow(ctx context.Context, db DBTX, id []byte) (int64, error) {
+	row := db.QueryRow(ctx, distributedRow, id)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const distributedSample = `-- name: DistributedSample :one
 SELECT pg_catalog.count(*)
 FROM pgsession.sessions TABLESAMPLE pg_catalog.system ($1::real)
@@ -264,29 +486,4 @@ func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, k
 		return nil, err
 	}
 	return items, nil
-}
-
-const distributedUser = `-- name: DistributedUser :one
-SELECT
-    pg_catalog.pg_is_in_recovery()::boolean AS standby,
-    ARRAY(
-        SELECT coalesce(s.user_id, s.pending_user_id, '')
-        FROM pgsession.sessions AS s
-        WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
-    )::text[] AS users
-`
-
-type DistributedUserRow struct {
-	Standby bool
-	Users   []string
-}
-
-// DistributedUser returns the user of a session that is about to be rotated, or
-// of its pending login, for OwnerLock; none without the session. A standby may
-// not have it yet.
-func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (*DistributedUserRow, error) {
-	row := db.QueryRow(ctx, distributedUser, id)
-	var i DistributedUserRow
-	err := row.Scan(&i.Standby, &i.Users)
-	return &i, err
 }

@@ -55,7 +55,7 @@ RETURNING
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
-    s.last_seen_at AS validated_at
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionCreateParams struct {
@@ -140,6 +140,9 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 }
 
 const sessionCreateMany = `-- name: SessionCreateMany :many
+WITH never AS (
+    DELETE FROM pgsession.sessions WHERE false RETURNING pg_catalog.now()
+)
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
     absolute_expires_at, expires_at, login_id, methods
@@ -228,6 +231,7 @@ type SessionCreateManyRow struct {
 // SessionCreateMany inserts no session for a login that a mark refuses already.
 // login_ages is how long ago each login began; own_marks are the marks that the
 // requests of these logins have made. The same holds for saves and rotations.
+// never deletes no row: it is there for Citus to refuse.
 func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Resolution,
@@ -441,11 +445,16 @@ type SessionLoadRow struct {
 // row behind; integration/forms compares them. A form for one session waits for
 // a locked row, and one for many leaves it out.
 //
-// The forms for one session also run on a table that Citus has distributed, but
-// for SessionDelete: there are no endings there.
-// Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
-// null leaves a column as it is, and last_seen_at returns the time of the
-// statement.
+// No form that may write a row of a user runs on a table that Citus has
+// distributed, where an entry of user_sessions comes first: an instance that
+// does not know of Citus yet is refused, and learns it. Citus refuses now() in
+// RETURNING, also of a DELETE within WITH, and row locks of several shards.
+// integration/citus sends each of these forms as it stands here.
+//
+// With last_seen_at in place of that now(), which is the same time, the forms
+// for one session run there too: see schema.OnCitus. SessionDelete does not, as
+// there are no endings. Citus refuses now() in CASE and COALESCE as well. So an
+// interval that is null leaves a column as it is.
 //
 // All return the same columns, in the order in which internal/postgres reads
 // them. The tags are none of them: a load has no use for them.
@@ -632,7 +641,7 @@ WITH old AS (
     RETURNING
         d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
         d.absolute_expires_at, d.expires_at, d.pending_user_id, d.pending_since, d.login_id,
-        d.methods, d.tags
+        d.methods, d.tags, pg_catalog.now()::timestamptz AS validated_at
 )
 INSERT INTO pgsession.sessions AS s (
     id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
@@ -687,7 +696,7 @@ RETURNING
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
-    s.last_seen_at AS validated_at
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionRotateParams struct {
@@ -993,7 +1002,7 @@ RETURNING
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
-    s.last_seen_at AS validated_at
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionSaveParams struct {

@@ -63,7 +63,7 @@ func (l *Limit) Learn(shards []Shard) {
 	l.ranges.Store(&r)
 }
 
-// At returns the place of a statement for the sessions of one or two ids.
+// At returns the place of a statement for rows with these distribution columns.
 func (l *Limit) At(ids ...[]byte) (p Place) {
 	if l == nil {
 		return Place{}

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/nodes"
@@ -35,14 +33,15 @@ func newCitusStore(b base) *citusStore {
 	cfg := batch.Config{InFlight: nodes.MaxWaiting, MaxBatch: 1}
 	s.loads = combined[store.ID]{op: opLoad, row: ownID, single: s.load}.start(b.exec, b.rows, cfg)
 	s.creates = combined[createCall]{
-		op: opCreate, row: draftID, single: s.createRow,
+		op: opCreate, row: draftID, single: s.createEntered,
 	}.start(b.exec, b.rows, cfg)
 	s.saves = combined[saveCall]{
-		op: opSave, row: savedID, single: s.saveRow,
+		op: opSave, row: savedID, single: s.saveEntered,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
 		op: opRotate, row: oldID, result: newID, single: s.rotateLocked, tx: true,
 	}.start(b.exec, b.rows, cfg)
+	b.rows.count = s.countOwn
 	return s
 }
 
@@ -62,6 +61,79 @@ func (s *citusStore) load(ctx context.Context, db querier, id *store.ID) (*store
 	})
 }
 
+// Create implements [store.Store].
+func (s *citusStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	return s.create(ctx, d, new(login))
+}
+
+func (s *citusStore) create(
+	ctx context.Context, d store.Draft, of *login,
+) (store.Record, error) {
+	userID := cmp.Or(d.UserID, d.PendingUserID)
+	if err := s.enter(ctx, userID, d.ID, time.Time{}); err != nil {
+		return store.Record{}, err
+	}
+	return s.common.create(ctx, d, of)
+}
+
+func (s *citusStore) createEntered(
+	ctx context.Context, db querier, d *createCall,
+) (*store.Record, error) {
+	return s.createRow(ctx, schema.OnCitus(db), d)
+}
+
+// Save implements [store.Store].
+func (s *citusStore) Save(
+	ctx context.Context, id store.ID, c store.Change,
+) (store.Record, error) {
+	return s.save(ctx, id, c, new(login))
+}
+
+// save enters the session under its new user, if the change has one.
+func (s *citusStore) save(
+	ctx context.Context, id store.ID, c store.Change, of *login,
+) (store.Record, error) {
+	if c.UserID == "" {
+		return s.common.save(ctx, id, c, of)
+	}
+	for range maxAttempts {
+		was, err := s.ownerOf(ctx, id)
+		if err == nil {
+			err = s.enter(ctx, c.UserID, id, was.until)
+		}
+		if err != nil {
+			return store.Record{}, err
+		}
+		rec, err := s.saves.change(ctx, saveCall{id: id, change: c, of: of, was: was},
+			c.UserID, c.MaxSessions, true)
+		if !errors.Is(err, errUserChanged) {
+			return rec, err
+		}
+	}
+	return store.Record{}, errUserChanged
+}
+
+// saveEntered is the statement for one session. A login is in a transaction, as
+// is a lifetime, which may extend the absolute deadline: its entry then lives
+// as long.
+func (s *citusStore) saveEntered(
+	ctx context.Context, db querier, c *saveCall,
+) (*store.Record, error) {
+	if c.change.UserID != "" {
+		if err := s.lockOwner(ctx, db, c.id, c.was); err != nil {
+			return nil, err
+		}
+	}
+	rec, err := s.saveRow(ctx, schema.OnCitus(db), c)
+	if err != nil || c.change.Lifetime <= 0 {
+		return rec, err
+	}
+	if userID := cmp.Or(rec.UserID, rec.PendingUserID); userID != "" {
+		err = s.enterIn(ctx, db, userID, c.id, rec.AbsoluteExpiresAt)
+	}
+	return rec, err
+}
+
 // Rotate implements [store.Store].
 func (s *citusStore) Rotate(
 	ctx context.Context, old, id store.ID, c store.Change,
@@ -76,43 +148,21 @@ func (s *citusStore) rotate(
 	ctx context.Context, old, id store.ID, c store.Change, of *login,
 ) (store.Record, error) {
 	for range maxAttempts {
-		userID, err := s.userOf(ctx, old)
+		was, err := s.ownerOf(ctx, old)
+		if err == nil {
+			err = s.enter(ctx, cmp.Or(c.UserID, c.PendingUserID, was.userID), id, was.until)
+		}
 		if err != nil {
 			return store.Record{}, err
 		}
 		rec, err := s.rotates.change(ctx, rotateCall{
-			old: old, id: id, change: c, of: of, userID: userID,
+			old: old, id: id, change: c, of: of, was: was,
 		}, c.UserID, c.MaxSessions, oneRotation(&c))
 		if !errors.Is(err, errUserChanged) {
 			return rec, err
 		}
 	}
 	return store.Record{}, errUserChanged
-}
-
-// userOf returns the user of a session, or of its pending login; "" for a
-// visitor's.
-func (s *citusStore) userOf(ctx context.Context, id store.ID) (userID string, err error) {
-	run := func(ctx context.Context, db querier) (err error) {
-		userID, err = s.userIn(ctx, db, id)
-		return err
-	}
-	err = s.exec.exec(ctx, statement{op: opLook, run: run, on: s.exec.nodes.at(id)})
-	return userID, err
-}
-
-// userIn is the statement of userOf.
-func (s *citusStore) userIn(ctx context.Context, db querier, id store.ID) (string, error) {
-	row, err := s.queries.DistributedUser(ctx, db, id[:])
-	switch {
-	case err != nil:
-		return "", err
-	case row.Standby:
-		return "", errStandby
-	case len(row.Users) == 0:
-		return "", pgx.ErrNoRows
-	}
-	return row.Users[0], nil
 }
 
 // rotateLocked begins with a lock: revokes of all sessions of the user, and of
@@ -124,18 +174,14 @@ func (s *citusStore) rotateLocked(
 ) (*store.Record, error) {
 	// No revoke of a user waits for a visitor's session, so those need not wait
 	// for each other.
-	n := lockOf(cmp.Or(c.userID, string(c.old[:])))
+	n := lockOf(cmp.Or(c.was.userID, string(c.old[:])))
 	if err := lockUser(ctx, db, s.queries, n); err != nil {
 		return nil, err
 	}
-	userID, err := s.userIn(ctx, db, c.old)
-	switch {
-	case err != nil:
+	if err := s.lockOwner(ctx, db, c.old, c.was); err != nil {
 		return nil, err
-	case userID != c.userID:
-		return nil, errUserChanged
 	}
-	return s.rotateRow(ctx, db, c)
+	return s.rotateRow(ctx, schema.OnCitus(db), c)
 }
 
 // Touch implements [store.Store].
@@ -223,40 +269,43 @@ func (s *citusStore) revokeIn(
 func (s *citusStore) revokeUser(
 	ctx context.Context, db querier, sel *store.Selection,
 ) ([][]byte, error) {
-	user, tag := ownerOf(sel)
 	if err := s.lock(ctx, db, sel); err != nil {
 		return nil, err
 	}
-	if sel.Keep > 0 && tag == nil {
-		return s.queries.DistributedTrim(ctx, db, sel.UserID, int32(sel.Keep))
-	}
-	return s.queries.DistributedRevoke(ctx, db, &gen.DistributedRevokeParams{
-		UserID: user, Tag: tag, Spared: sel.Except[:],
-	})
-}
-
-// lock waits for the rotations of a user that are under way. The sessions with
-// a tag are of any user.
-func (s *citusStore) lock(ctx context.Context, db querier, sel *store.Selection) error {
-	var err error
-	if sel.All || sel.Tag != (store.Tag{}) {
-		err = lockRows(ctx, db, s.queries, locks, func() (int64, error) {
-			return s.queries.DistributedLockAll(ctx, db)
+	switch {
+	case sel.Tag != store.Tag{}:
+		return s.queries.DistributedRevoke(ctx, db, &gen.DistributedRevokeParams{
+			Tag: searchedTag(sel.Tag), Spared: sel.Except[:],
 		})
-	} else {
-		err = lockUser(ctx, db, s.queries, lockOf(sel.UserID))
+	case sel.Keep > 0:
+		return s.trimOwn(ctx, db, sel.UserID, sel.Keep)
 	}
-	if err != nil || sel.Keep > 0 {
-		return err // a limit of sessions is no promise about the ended ones
-	}
-	return s.awaitPrepared(ctx, db)
+	return s.revokeOwn(ctx, db, sel.UserID, sel.Except)
 }
 
-// awaitPrepared waits for the commits that are between their two phases. A
-// rotation releases its lock there: its old row still blocks, and its new one
-// can't be seen yet. An interrupted commit stays there until Citus recovers it.
-func (s *citusStore) awaitPrepared(ctx context.Context, db querier) error {
-	first, err := schema.Prepared(ctx, db)
+// lock waits for the rotations that are under way: those of a user, or all, as
+// the sessions with a tag are of any user. A revoke of a user then asks the
+// nodes of its sessions about interrupted commits, and any other asks all
+// nodes.
+func (s *citusStore) lock(ctx context.Context, db querier, sel *store.Selection) error {
+	if !sel.All && sel.Tag == (store.Tag{}) {
+		return lockUser(ctx, db, s.queries, lockOf(sel.UserID))
+	}
+	err := lockRows(ctx, db, s.queries, locks, func() (int64, error) {
+		return s.queries.DistributedLockAll(ctx, db)
+	})
+	if err != nil {
+		return err
+	}
+	return awaitPrepared(ctx, func() ([]string, error) { return schema.Prepared(ctx, db) })
+}
+
+// awaitPrepared waits for the commits that are between their two phases, as ask
+// returns them. A rotation releases its lock there: its old row still blocks,
+// and its new one can't be seen yet. An interrupted commit stays there until
+// Citus recovers it.
+func awaitPrepared(ctx context.Context, ask func() ([]string, error)) error {
+	first, err := ask()
 	for left := first; err == nil && len(left) > 0; {
 		pause := time.NewTimer(preparedPause)
 		select {
@@ -265,7 +314,7 @@ func (s *citusStore) awaitPrepared(ctx context.Context, db querier) error {
 			pause.Stop()
 			return errUnrecovered
 		}
-		left, err = schema.Prepared(ctx, db)
+		left, err = ask()
 		// Later ones are of logins, which look for the revoke's mark.
 		left = slices.DeleteFunc(left, func(gid string) bool {
 			return !slices.Contains(first, gid)
@@ -276,13 +325,6 @@ func (s *citusStore) awaitPrepared(ctx context.Context, db querier) error {
 
 // preparedPause is how long a revoke waits before it asks the nodes again.
 const preparedPause = 20 * time.Millisecond
-
-// revokeHandle ends one session.
-func (s *citusStore) revokeHandle(
-	ctx context.Context, db querier, arg *gen.OwnerRevokeHandleParams,
-) ([][]byte, error) {
-	return s.queries.DistributedRevokeHandle(ctx, db, (*gen.DistributedRevokeHandleParams)(arg))
-}
 
 const (
 	// smallTable is the size in bytes up to which an estimate counts, as

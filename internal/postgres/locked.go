@@ -27,6 +27,8 @@ type rowQueues struct {
 	// places are one for each row that has a connection. They are nil on Citus,
 	// where the limit of the nodes bounds them.
 	places chan struct{}
+	// count counts the sessions of a user but for one.
+	count func(ctx context.Context, db querier, userID string, spared []byte) (int64, error)
 
 	mu     sync.Mutex
 	queues map[store.ID]*rowQueue
@@ -46,7 +48,9 @@ type rowCall struct {
 }
 
 func newRowQueues(exec *executor, queries *gen.Queries) *rowQueues {
-	q := &rowQueues{exec: exec, queries: queries, queues: map[store.ID]*rowQueue{}}
+	q := &rowQueues{
+		exec: exec, queries: queries, count: queries.OwnerCount, queues: map[store.ID]*rowQueue{},
+	}
 	if exec.nodes == nil {
 		q.places = make(chan struct{}, max(1, exec.pool.size()/2))
 	}

@@ -229,7 +229,7 @@ func (q *rowQueues) login(
 		if err := lockUser(ctx, db, q.queries, lockOf(userID)); err != nil {
 			return nil, err
 		}
-		n, err := q.queries.OwnerCount(ctx, db, userID, self[:])
+		n, err := q.count(ctx, db, userID, self[:])
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -93,6 +94,70 @@ func (p *pinned) send(ctx context.Context, sql string, args []any) (pgx.BatchRes
 	results := p.db.SendBatch(ctx, &b)
 	_, err := results.Exec()
 	return results, err
+}
+
+// together sends n statements in one batch on a connection of the pool. call
+// sends the one statement of its number twice: it is queued first, and then its
+// reply is there.
+func (p *pool) together(
+	ctx context.Context, conn sender, n int, call func(i int, db querier) error,
+) error {
+	var queue queue
+	if textMode(p.mode) {
+		queue.Queue(pin)
+	}
+	for i := range n {
+		if err := call(i, p.inSchema(&queue)); !errors.Is(err, errQueued) {
+			return err
+		}
+	}
+	results := conn.SendBatch(ctx, &queue.Batch)
+	var err error
+	if textMode(p.mode) {
+		_, err = results.Exec()
+	}
+	for i := 0; err == nil && i < n; i++ {
+		err = call(i, &replies{results: results})
+	}
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// queue collects statements, and answers each with errQueued.
+type queue struct{ pgx.Batch }
+
+var errQueued = errors.New("queued")
+
+func (q *queue) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	q.Queue(sql, args...)
+	return pgconn.CommandTag{}, errQueued
+}
+
+func (q *queue) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
+	q.Queue(sql, args...)
+	return nil, errQueued
+}
+
+func (q *queue) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	_, err := q.Query(ctx, sql, args...)
+	return &pinnedRow{err: err}
+}
+
+// replies answers each statement with the next reply of a batch.
+type replies struct{ results pgx.BatchResults }
+
+func (r *replies) Exec(context.Context, string, ...any) (pgconn.CommandTag, error) {
+	return r.results.Exec()
+}
+
+func (r *replies) Query(context.Context, string, ...any) (pgx.Rows, error) {
+	return r.results.Query()
+}
+
+func (r *replies) QueryRow(context.Context, string, ...any) pgx.Row {
+	return r.results.QueryRow()
 }
 
 // pinnedRows ends the batch with its rows: the commit's error comes after them.

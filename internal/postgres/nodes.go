@@ -31,7 +31,7 @@ func newNodeLimit(p *pool) *nodeLimit {
 // shardsAge is how long the nodes of the shards count.
 const shardsAge = time.Minute
 
-// at returns the place of a statement for the sessions of one or two ids.
+// at returns the place of a statement for the sessions of these ids.
 func (l *nodeLimit) at(ids ...store.ID) nodes.Place {
 	if l == nil {
 		return nodes.Place{}
@@ -41,6 +41,14 @@ func (l *nodeLimit) at(ids ...store.ID) nodes.Place {
 		raw[i] = ids[i][:]
 	}
 	return l.At(raw...)
+}
+
+// atUser returns the place of a statement for the entries of a user.
+func (l *nodeLimit) atUser(userID string) nodes.Place {
+	if l == nil {
+		return nodes.Place{}
+	}
+	return l.At([]byte(userID))
 }
 
 // drop ends the turn of a statement that got no connection.

@@ -1,12 +1,12 @@
 // Package postgres keeps sessions in Postgres.
 //
 // A call of [Store] goes down through these files: postgres.go picks the Store
-// for a plain table (plain.go) or for one that Citus has distributed
-// (citus.go); load.go, write.go, rotate.go and revoke.go have the operations;
-// batch.go brings calls to shared statements, and locked.go those that must
-// wait for a row; exec.go runs a statement, and deadline.go ends it in time;
-// classify.go and failure.go say what an error means. row_reader.go reads the
-// rows.
+// for a plain table (plain.go) or for one that Citus has distributed (citus.go,
+// and entries.go for the sessions of a user); load.go, write.go, rotate.go and
+// revoke.go have the operations; batch.go brings calls to shared statements,
+// and locked.go those that must wait for a row; exec.go runs a statement, and
+// deadline.go ends it in time; classify.go and failure.go say what an error
+// means. row_reader.go reads the rows.
 package postgres
 
 import (

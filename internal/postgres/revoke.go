@@ -118,7 +118,7 @@ func (b *base) revokeRows(
 		if malformed != nil {
 			return nil, 0, nil // no session has this handle
 		}
-		gone, err = b.revokeOne(ctx, db, of, &gen.OwnerRevokeHandleParams{
+		gone, err = of.revokeHandle(ctx, db, &gen.OwnerRevokeHandleParams{
 			UserID: sel.UserID, Label: []byte(store.HandleLabel), Handle: handle,
 		})
 	default:
@@ -139,21 +139,6 @@ func knownIDs(values [][]byte) (ids []store.ID) {
 		}
 	}
 	return ids
-}
-
-// revokeOne ends the session that has a handle.
-func (b *base) revokeOne(
-	ctx context.Context, db querier, of userRevoker, arg *gen.OwnerRevokeHandleParams,
-) ([][]byte, error) {
-	gone, err := of.revokeHandle(ctx, db, arg)
-	if err != nil || len(gone) > 0 {
-		return gone, err
-	}
-	found, err := b.queries.OwnerHasHandle(ctx, db, (*gen.OwnerHasHandleParams)(arg))
-	if found {
-		err = errKept
-	}
-	return nil, err
 }
 
 // revokeIn ends the sessions of a selection in a transaction of the
@@ -192,7 +177,15 @@ func (s *plainStore) revokeUser(
 func (s *plainStore) revokeHandle(
 	ctx context.Context, db querier, arg *gen.OwnerRevokeHandleParams,
 ) ([][]byte, error) {
-	return s.queries.OwnerRevokeHandle(ctx, db, arg)
+	gone, err := s.queries.OwnerRevokeHandle(ctx, db, arg)
+	if err != nil || len(gone) > 0 {
+		return gone, err
+	}
+	found, err := s.queries.OwnerHasHandle(ctx, db, (*gen.OwnerHasHandleParams)(arg))
+	if found {
+		err = errKept
+	}
+	return nil, err
 }
 
 // ownerOf returns the user or the tag of a selection, and null for the other

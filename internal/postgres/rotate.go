@@ -17,9 +17,9 @@ type rotateCall struct {
 	old, id store.ID
 	change  store.Change
 	of      *login
-	// userID is the session's user, or that of its pending login, before the
-	// transaction; only where Citus has distributed the table.
-	userID string
+	// was is the owner of the session before the transaction; only where Citus
+	// has distributed the table.
+	was owner
 }
 
 // Rotate implements [store.Store].

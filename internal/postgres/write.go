@@ -29,6 +29,7 @@ type saveCall struct {
 	id     store.ID
 	change store.Change
 	of     *login
+	was    owner // see rotateCall
 }
 
 // Create implements [store.Store].
@@ -115,7 +116,7 @@ func (s *common) save(
 	ctx context.Context, id store.ID, c store.Change, of *login,
 ) (store.Record, error) {
 	own := oneChange(&c) || c.Lifetime > 0
-	return s.saves.change(ctx, saveCall{id, c, of}, c.UserID, c.MaxSessions, own)
+	return s.saves.change(ctx, saveCall{id: id, change: c, of: of}, c.UserID, c.MaxSessions, own)
 }
 
 // oneChange reports whether the statement for many lacks what a change has.

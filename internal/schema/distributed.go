@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/nodes"
@@ -79,5 +80,51 @@ func Prepared(ctx context.Context, db gen.DBTX) (gids []string, err error) {
 	return gids, rows.Err()
 }
 
+// PreparedAt is Prepared for the one node that has, or would have, the row of a
+// session. Functions stand for pg_prepared_xacts and current_database, since
+// Citus sends no view of the catalog to a node.
+func PreparedAt(ctx context.Context, db gen.DBTX, id []byte) (gids []string, err error) {
+	const ask = `SELECT pg_catalog.count(*), (
+			SELECT coalesce(pg_catalog.string_agg(p.gid, ' '), '')
+			FROM pg_catalog.pg_prepared_xact() AS p (transaction, gid, prepared, ownerid, dbid),
+				pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a
+			WHERE p.dbid OPERATOR(pg_catalog.=) a.datid
+				AND p.gid OPERATOR(pg_catalog.~~) 'citus\_%'
+		)
+		FROM pgsession.sessions AS s WHERE s.id OPERATOR(pg_catalog.=) $1::bytea`
+	var n int64
+	var result string
+	err = db.QueryRow(ctx, ask, id).Scan(&n, &result)
+	return strings.Fields(result), err
+}
+
 // errNode has no text of the node's: it could quote values.
 var errNode = errors.New("a node of Citus does not reply")
+
+// OnCitus returns db for SessionCreate, SessionSave and SessionRotate on a
+// table that Citus has distributed. It refuses them as they are, so that an
+// instance that does not know of it writes no session without an entry in
+// user_sessions.
+func OnCitus(db gen.DBTX) gen.DBTX { return onCitus{db} }
+
+type onCitus struct{ db gen.DBTX }
+
+// ForCitus returns the text of a statement as OnCitus sends it. last_seen_at is
+// the time of the statement, which Citus lets it return.
+func ForCitus(sql string) string {
+	return strings.ReplaceAll(
+		sql, "pg_catalog.now()::timestamptz AS validated_at", "last_seen_at AS validated_at",
+	)
+}
+
+func (c onCitus) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return c.db.Exec(ctx, ForCitus(sql), args...)
+}
+
+func (c onCitus) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return c.db.Query(ctx, ForCitus(sql), args...)
+}
+
+func (c onCitus) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return c.db.QueryRow(ctx, ForCitus(sql), args...)
+}

@@ -36,7 +36,8 @@ var rights = []right{
 		"OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllFind", "AllRevokeFound", "AllRevoke",
 		"DistributedTouch", "DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
-		"DistributedRevokeAll", "DistributedUser", "DistributedTrim",
+		"DistributedRevokeAll", "DistributedOwner", "DistributedOwnerLocked", "DistributedTrim",
+		"DistributedRow", "DistributedListed", "DistributedRevokeOne",
 		"DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{
@@ -53,7 +54,7 @@ var rights = []right{
 			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionLifetime",
 			"SessionDeleteFree", "EventDeleteFree", "SessionTouch",
 			"OwnerRevoke", "OwnerRevokeFound", "OwnerTrim",
-			"AllRevokeFound", "AllRevoke", "DistributedTouch",
+			"AllRevokeFound", "AllRevoke", "DistributedTouch", "DistributedOwnerLocked",
 		},
 	},
 	{"DELETE", "sessions", nil, []string{
@@ -62,7 +63,7 @@ var rights = []right{
 		"OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllRevokeFound", "AllRevoke",
 		"DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
-		"DistributedRevokeAll", "DistributedTrim",
+		"DistributedRevokeAll", "DistributedTrim", "DistributedRevokeOne", "SessionCreateMany",
 	}},
 	{"SELECT", "marks", nil, []string{
 		"MarkAdd", "EventMark", "MarkLook",
@@ -82,6 +83,12 @@ var rights = []right{
 		"OwnerLock", "DistributedLockAll",
 	}},
 	{"INSERT", "locks", []string{"n"}, []string{"OwnerLocks"}},
+	{"SELECT", "user_sessions", nil, []string{
+		"DistributedEnter", "DistributedEntries", "DistributedForget",
+	}},
+	{"INSERT", "user_sessions", nil, []string{"DistributedEnter"}},
+	{"UPDATE", "user_sessions", []string{"written_at", "expires_at"}, []string{"DistributedEnter"}},
+	{"DELETE", "user_sessions", nil, []string{"DistributedForget"}},
 	{"SELECT", "events", nil, []string{"EventPage"}},
 	{
 		"INSERT", "events",
