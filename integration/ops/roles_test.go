@@ -416,12 +416,7 @@ func TestRolesAfterAnotherRoleMigrated(t *testing.T) {
 	if _, err := db.Up(t.Context(), as(name+"_shop"), db.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	separator := "?"
-	if strings.Contains(url, "?") {
-		separator = "&"
-	}
-	roles := pgtest.NewRoles(t,
-		url+separator+"options=-c%20pgsession.trusted_owner%3D"+name+"_shop")
+	roles := pgtest.NewRoles(t, url)
 	for _, pool := range []*pgxpool.Pool{as(roles.Owner), admin} {
 		if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 			t.Errorf("up: %v", err)

@@ -119,7 +119,12 @@ func (r *Roles) demo(t testing.TB) string {
 func newRoles(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
 	r := named("pgsession_t_"+strings.ToLower(rand.Text()[:12]), databaseURL)
-	r.sql = r.Rename(Ops(t, "roles.sql"))
+	// A test may make the roles of several applications in one database, or
+	// have let another role migrate.
+	r.sql = "SELECT pg_catalog.set_config('pgsession.trusted_owner'," +
+		" pg_catalog.pg_get_userbyid(nspowner)::text, false)" +
+		" FROM pg_catalog.pg_namespace WHERE nspname = 'pgsession';\n" +
+		r.Rename(Ops(t, "roles.sql"))
 	return r
 }
 
