@@ -50,6 +50,8 @@ var needNot = map[string]string{
 		SessionAwaitStandby`,
 	"a number, which decides nothing": `ExpiryCount ExpiryEstimate ExpiryLastPrune
 		DistributedExpired DistributedSample`,
+	"a worker of Citus answers it, also to a coordinator that is a standby": `DistributedEntries
+		DistributedListed DistributedRow`,
 	"a prune deletes only what has expired": "ExpiryPrune",
 	"events are read from any server":       "EventPage",
 	"the schema and the settings": `CatalogFacts CatalogRights CatalogLockTimeout
