@@ -25,7 +25,8 @@ func (c *core) logOut(ctx context.Context, d *pendingDelete, from Client) error 
 		return err
 	}
 	c.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
-	if e.Handle, e.Revocation = id.Handle(), r; hasEnded(r) || d.unsure {
+	d.missed = !hasEnded(r) && !d.unsure
+	if e.Handle, e.Revocation = id.Handle(), r; !d.missed {
 		c.observe(ctx, e)
 	}
 	return nil

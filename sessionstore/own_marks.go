@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -14,7 +15,8 @@ type ownMarks struct {
 	mu    sync.Mutex
 	ids   []store.MarkID
 	ended []store.ID
-	all   bool // it has ended all sessions, see [store.Selection.All]
+	all   bool      // it has ended all sessions, see [store.Selection.All]
+	older time.Time // and all that are older than this; zero for none
 }
 
 // mark gives a selection the id of its mark, and remembers it.
@@ -47,17 +49,23 @@ func (o *ownMarks) end(s *store.Selection, ids []store.ID, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ended = append(o.ended, ids...)
-	o.all = o.all || s.All && s.Before.IsZero() && n > 0
+	switch {
+	case !s.All || n == 0:
+	case s.Before.IsZero():
+		o.all = true
+	case s.Before.After(o.older):
+		o.older = s.Before
+	}
 }
 
 // has reports whether the request itself has ended a session by a revoke.
-func (o *ownMarks) has(id store.ID) bool {
+func (o *ownMarks) has(rec *store.Record) bool {
 	if o == nil {
 		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.all || slices.Contains(o.ended, id)
+	return o.all || rec.CreatedAt.Before(o.older) || slices.Contains(o.ended, rec.ID)
 }
 
 // ownMarksOf returns those of the request that a context belongs to; nil

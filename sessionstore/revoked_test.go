@@ -91,6 +91,10 @@ func TestOwnRevokeDoesNotRefuseLogin(t *testing.T) {
 			_, err := s.m.RevokeAll(ctx)
 			return err
 		},
+		"RevokeBefore": func(s *site, ctx context.Context, _ *sessionstore.Session) error {
+			_, err := s.m.RevokeBefore(ctx, time.Now())
+			return err
+		},
 		"Revoke": func(s *site, ctx context.Context, sess *sessionstore.Session) error {
 			_, err := s.m.Revoke(ctx, "ada", sess.Handle())
 			return err

@@ -42,7 +42,7 @@ func (s *Session) Save(ctx context.Context) error {
 type plan struct {
 	deletes    []pendingDelete
 	stored     bool
-	owned      bool     // a user's or a pending login's, and not revoked by this request
+	owned      bool     // a user's, and not revoked by this request
 	id         store.ID // if stored
 	rotate     bool
 	rotated    *cookie.Token // see pending.rotated
@@ -140,7 +140,7 @@ func (s *Session) plan() plan {
 	p := plan{
 		deletes:    s.next.deletes,
 		stored:     s.identity == stored,
-		owned:      cmp.Or(s.rec.UserID, s.rec.PendingUserID) != "" && !s.own.has(s.rec.ID),
+		owned:      s.rec.UserID != "" && !s.own.has(&s.rec),
 		id:         s.rec.ID,
 		rotate:     s.next.rotate,
 		rotated:    s.next.rotated,
@@ -252,6 +252,7 @@ func (s *Session) settle(p *plan, rec store.Record, tok *cookie.Token, err error
 	case err == nil:
 		s.commit(p, rec, tok)
 	case errors.Is(err, ErrNotFound):
+		s.barred = s.barred || p.owned
 		s.forget()
 	case refusesLogin(err):
 		s.discard() // the user is not logged in, and another try can't succeed
@@ -326,6 +327,7 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 	defer s.mu.Unlock()
 	s.next.deletes = s.next.deletes[1:]
 	s.logouts++
+	s.barred = s.barred || d.missed && d.UserID != "" && !s.own.has(&d.Record)
 	return nil
 }
 
@@ -350,8 +352,6 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		if !errors.Is(err, ErrNotFound) || !p.logsIn() || c.Completes {
 			return rec, tok, err
 		}
-		// A Login may be a change of role, for which a user's session is all
-		// that its bearer has.
 		if p.owned {
 			return rec, tok, ErrRevoked
 		}
@@ -361,6 +361,9 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 			}
 		}
 		note.Over = store.LoginOver{}
+	}
+	if c.UserID != "" && s.isBarred() {
+		return store.Record{}, nil, ErrRevoked
 	}
 	ctx = store.WithNote(ctx, note)
 	tok := s.core.newToken()
@@ -372,6 +375,15 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		s.core.observe(ctx, p.event(&rec, true))
 	}
 	return rec, &tok, err
+}
+
+// isBarred reports whether this request had a session of a user that another
+// one has ended. A Login may be a change of role, for which that session is all
+// that its bearer has, so it begins no new one.
+func (s *Session) isBarred() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.barred
 }
 
 // over returns the event of the login of another user that a login ends, and

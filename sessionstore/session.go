@@ -47,6 +47,7 @@ type Session struct {
 	continued  bool           // ServeWithheld has answered
 	saving     bool           // a save is under way: it has taken next
 	sparing    bool           // a revoke of the user's other sessions is under way
+	barred     bool           // its user's session was ended by another: see Session.write
 	rec        store.Record   // as last loaded or saved; zero without a session
 	readAt     time.Time      // by this process, when it read or wrote rec
 	token      cookie.Token   // of rec
@@ -119,6 +120,8 @@ type pendingDelete struct {
 	unseen bool
 	// unsure: an earlier Delete may have ended it.
 	unsure bool
+	// missed: the Delete found no session.
+	missed bool
 }
 
 // edits are changed values by their key; nil for a removed one.

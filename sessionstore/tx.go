@@ -98,7 +98,6 @@ func (t *Tx) revoke(
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	own.end(&sel, ids, n)
 	t.ids = append(t.ids, ids...)
 	if sel.LeavesMark() {
 		note := store.Note{
@@ -143,6 +142,7 @@ func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 		outcome = coherence.OutcomeUnknown
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
+	t.m.ownMarksOf(ctx).end(&store.Selection{}, t.ids, len(t.ids))
 	c := t.m.chain
 	if c != nil && c.cached != nil && len(t.ids) > 0 {
 		r = c.cached.Revoked(withoutSession(ctx), outcome, t.ids...)

@@ -1,6 +1,7 @@
 package scsstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -112,6 +114,13 @@ func collect(rows pgx.Rows, err error) ([]oldRow, error) {
 // revoked, is not. The
 // time of a login is unknown: it counts as older than any revoke.
 func (s *Store) move(ctx context.Context, db pgx.Tx, t *Table, rows []newRow) ([]newRow, error) {
+	// There a session needs an entry of its user, see ADR 1905.
+	switch distributed, err := schema.Distributed(ctx, db, cmp.Or(s.options.Schema, "pgsession")); {
+	case err != nil:
+		return nil, err
+	case distributed:
+		return nil, errDistributed
+	}
 	var ids, keys [][]byte
 	var tokens, users, data []string
 	var ends []time.Time
@@ -129,9 +138,9 @@ func (s *Store) move(ctx context.Context, db pgx.Tx, t *Table, rows []newRow) ([
 	if err != nil {
 		return nil, err
 	}
-	schema := s.schema()
+	own := s.schema()
 	inserted, err := db.Query(ctx, `
-		INSERT INTO `+schema+`.sessions AS s (
+		INSERT INTO `+own+`.sessions AS s (
 			id, user_id, data, expires_at, absolute_expires_at, authenticated_at
 		)
 		SELECT
@@ -146,10 +155,10 @@ func (s *Store) move(ctx context.Context, db pgx.Tx, t *Table, rows []newRow) ([
 				pg_catalog.unnest($5::pg_catalog.bytea[]) AS key
 		) AS u
 		WHERE (u.user_id IS NULL OR NOT EXISTS (
-			SELECT FROM `+schema+`.marks AS m
+			SELECT FROM `+own+`.marks AS m
 			WHERE m.key OPERATOR(pg_catalog.=) u.key OR m.key OPERATOR(pg_catalog.=) $6
 		)) AND NOT EXISTS (
-			SELECT FROM `+schema+`.endings AS e WHERE e.id OPERATOR(pg_catalog.=) u.id
+			SELECT FROM `+own+`.endings AS e WHERE e.id OPERATOR(pg_catalog.=) u.id
 		)
 		ON CONFLICT (id) DO NOTHING
 		RETURNING s.id`, ids, users, data, ends, keys, everyone)
@@ -205,6 +214,9 @@ func (s *Store) schema() string {
 	}
 	return pgx.Identifier{s.options.Schema}.Sanitize()
 }
+
+var errDistributed = errors.New("the sessions are distributed by Citus, where no session of" +
+	" scs is moved: its users log in again")
 
 var errNoPool = errors.New("Options.Pool is not set: pass a pool on the database of the sessions")
 

@@ -30,8 +30,8 @@ func TestSlowThePruneGoesOnAfterAPromotion(t *testing.T) {
 	// no passwords
 	p := newPair(t, servers.Cron, map[string]string{"cron.use_background_workers": "on"})
 	schedule := []string{
-		"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "roles.sql"),
-		pgtest.Ops(t, "pg_cron.sql"),
+		"SET LOCAL search_path = public; CREATE EXTENSION pg_cron",
+		pgtest.TrustOwner + pgtest.Ops(t, "roles.sql"), pgtest.Ops(t, "pg_cron.sql"),
 	}
 	for _, sql := range schedule {
 		_, err := p.primary.pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)

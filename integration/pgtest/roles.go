@@ -116,15 +116,17 @@ func (r *Roles) demo(t testing.TB) string {
 	return r.URL(t, r.App)
 }
 
+// TrustOwner goes before roles.sql where it takes the schema over from roles of
+// another name, or from another role that migrated.
+const TrustOwner = "SELECT pg_catalog.set_config('pgsession.trusted_owner'," +
+	" pg_catalog.pg_get_userbyid(nspowner)::pg_catalog.text, false)" +
+	" FROM pg_catalog.pg_namespace" +
+	" WHERE nspname OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.name;\n"
+
 func newRoles(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
 	r := named("pgsession_t_"+strings.ToLower(rand.Text()[:12]), databaseURL)
-	// A test may make the roles of several applications in one database, or
-	// have let another role migrate.
-	r.sql = "SELECT pg_catalog.set_config('pgsession.trusted_owner'," +
-		" pg_catalog.pg_get_userbyid(nspowner)::text, false)" +
-		" FROM pg_catalog.pg_namespace WHERE nspname = 'pgsession';\n" +
-		r.Rename(Ops(t, "roles.sql"))
+	r.sql = TrustOwner + r.Rename(Ops(t, "roles.sql"))
 	return r
 }
 

@@ -90,7 +90,7 @@ var imports = map[string][]string{
 		module + "/legacy", module + "/legacy/express", module + "/sessionstore/store",
 	},
 	"adapters/scsstore": {
-		"github.com/jackc/pgx/v5/...", module + "/internal/postgres",
+		"github.com/jackc/pgx/v5/...", module + "/internal/postgres", module + "/internal/schema",
 		module + "/sessionstore/store",
 	},
 	"sessionstore/store": {module + "/internal/coherence"},

@@ -160,6 +160,7 @@ func (c *Store) Save(
 ) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Save(ctx, id, change)
+	c.dropIfEnded(ctx, id, err)
 	if errors.Is(err, store.ErrRevoked) { // it may have ended the session
 		_ = c.putTombstones(ctx, id)
 	}
@@ -195,6 +196,7 @@ func (c *Store) Rotate(
 ) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
+	c.dropIfEnded(ctx, old, err)
 	c.observe(&rec, asked)
 	// ErrRevoked may follow the commit.
 	if outcomeOf(err).NeedsTombstone() || errors.Is(err, store.ErrRevoked) {

@@ -67,8 +67,8 @@ var (
 
 	// ErrRevoked: the user's sessions were revoked while the login was under
 	// way, so it may rest on an old password. Or the session that it would go
-	// on from was a user's and was ended. [sessionstore.ServeError] answers
-	// 403, and the user logs in again.
+	// on from was a user's, and another request has ended or rotated it.
+	// [sessionstore.ServeError] answers 403, and the user logs in again.
 	ErrRevoked = errors.New("login refused: the sessions of this user were revoked " +
 		"meanwhile: log in again")
 
