@@ -11,8 +11,9 @@
 //
 //   - A request saves the values that it changed, and no others.
 //   - A session that has ended stays ended: a save that comes later drops its
-//     changes, and sets no cookie. If it was one of a user, a login in it fails
-//     with [store.ErrNotFound], whichever user that names.
+//     changes, and sets no cookie. If it was one of a user, a login of another
+//     user in it fails with [store.ErrNotFound]; one of the same user is a
+//     change like others, and is dropped.
 //   - An empty [sessions.Session.ID] in a session that was loaded rotates its
 //     token, which is what to do at a login. Other stores make a second row.
 //   - With [Store.UserKey] a Manager lists and revokes the sessions of a user.

@@ -216,7 +216,7 @@ func (s *Store) schema() string {
 }
 
 var errDistributed = errors.New("the sessions are distributed by Citus, where no session of" +
-	" scs is moved: its users log in again")
+	" scs can be moved: set no TakeOver, and users log in again")
 
 var errNoPool = errors.New("Options.Pool is not set: pass a pool on the database of the sessions")
 

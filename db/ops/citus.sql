@@ -3,7 +3,7 @@
 -- Postgres 15; what that costs and what does not work there is in docs/operations/citus.md.
 --
 -- Run it on the coordinator, in the database with the sessions, after `migrate up` and roles.sql. It can be run again, and while
--- the application runs: the rows that are there are copied, and whoever writes waits for it. Run it again after a restore of rows. `SET citus.shard_count = 8` before
+-- the application runs: the rows that are there are copied, and writes wait for it. Run it again after a restore of rows. `SET citus.shard_count = 8` before
 -- it decides about the number of shards; Citus's default is 32.
 --
 -- The owner of the table must be able to log in to every node, as must the application's role: Citus connects to the nodes as

@@ -26,10 +26,10 @@ BEGIN
         RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', pg_catalog.current_database();
     END IF;
 
-    -- Whoever owns a table, a function or a type of the schema can leave code there
+    -- The owner of a table, a function or a type of the schema can leave code there
     -- that runs with the rights of others, now or much later. The checks below find
-    -- mistakes; no list finds all that somebody with a purpose can do. So a superuser
-    -- says whom they trust, and nobody else may have owned anything.
+    -- mistakes; no list finds all that can be done on purpose. So a superuser names
+    -- the roles that they trust, and no other one may have owned anything.
     SELECT pg_catalog.string_agg(DISTINCT r.rolname::pg_catalog.text, ', ') INTO object
     FROM (
         SELECT n.nspowner AS oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'pgsession'
@@ -41,7 +41,7 @@ BEGIN
         AND r.rolname <> ALL (pg_catalog.string_to_array(coalesce(pg_catalog.current_setting('pgsession.trusted_owner', true), ''), ','));
     IF object IS NOT NULL THEN
         RAISE EXCEPTION 'schema pgsession has objects of %, who could have left code in it that runs with the rights of others', object
-            USING HINT = pg_catalog.format('Nothing was changed. If you trust %s as you trust yourself, SET pgsession.trusted_owner = %L before this file. If not, make the schema anew as a superuser, as "A role that nobody trusts" in docs/operations/roles.md says.', object, pg_catalog.replace(object, ', ', ','));
+            USING HINT = pg_catalog.format('Nothing was changed. If you trust %s as you trust yourself, SET pgsession.trusted_owner = %L before this file. If not, make the schema anew as a superuser, as "An untrusted role" in docs/operations/roles.md says.', object, pg_catalog.replace(object, ', ', ','));
     END IF;
 
     -- Roles belong to the whole server: another database may have made them. Who can

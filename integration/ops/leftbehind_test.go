@@ -81,7 +81,7 @@ func TestRolesTakeASchemaOverFromATrustedRoleOnly(t *testing.T) {
 		must(t, eve, "DROP "+kind)
 	}
 	must(t, pgtest.Pool(t, f.url), "SET pgsession.trusted_owner = '"+f.shop+"';\n"+file)
-	must(t, pgtest.Pool(t, f.url), file) // nobody else owns anything now
+	must(t, pgtest.Pool(t, f.url), file) // no other role owns anything now
 }
 
 // The role that migrated before has granted rights to another. roles.sql leaves

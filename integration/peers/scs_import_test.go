@@ -230,6 +230,42 @@ func TestAnImportAfterARevoke(t *testing.T) {
 	}
 }
 
+// On Citus a session needs an entry of its user, which a move does not make:
+// the session would survive a revoke.
+func TestNothingMovesToCitus(t *testing.T) {
+	for name, move := range map[string]func(*shop, []*browser){
+		"import": func(s *shop, _ []*browser) {
+			_, err := s.store.Import(t.Context(), scsstore.Table{}, scsstore.ImportOptions{})
+			if err == nil || !strings.Contains(err.Error(), "distributed by Citus") {
+				t.Errorf("%v", err)
+			}
+		},
+		"take-over": func(s *shop, users []*browser) {
+			response, err := users[0].Get(s.now.URL + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != http.StatusInternalServerError {
+				t.Error(response.Status)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t, name == "take-over")
+			users := s.logIn(2)
+			pgtest.Distribute(t, s.pool)
+			move(s, users)
+			if n := pgtest.One[int](t, s.pool, "SELECT count(*) FROM public.sessions"); n != 2 {
+				t.Errorf("%d sessions are left", n)
+			}
+			if n := pgtest.One[int](t, s.pool, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
+				t.Errorf("%d sessions moved", n)
+			}
+		})
+	}
+}
+
 // One row that the table refuses is left out, and the others of its batch move.
 func TestARowThatTheTableRefuses(t *testing.T) {
 	s := newShop(t, false)
